@@ -1,0 +1,85 @@
+"""The chat format: delimiters, prompts and training texts, on token ids.
+
+s1 adds no vocabulary. Inside the assistant turn of a ChatML conversation, `<|im_start|>think`
+opens the thinking trace and `<|im_start|>answer` ends it (reference: data/tokenization.py,
+eval/lm-evaluation-harness/lm_eval/models/vllm_causallms.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from s1lib.artifacts import RunError
+
+THINK = "<|im_start|>think"
+ANSWER = "<|im_start|>answer"
+END = "<|im_end|>"
+FINAL = "Final Answer:"
+ASSISTANT = "<|im_start|>assistant\n"
+
+
+@dataclass(frozen=True)
+class Delimiters:
+    """The strings that open and close the phases of a generation."""
+
+    think: str = THINK
+    answer: str = ANSWER
+    end: str = END
+    final: str = FINAL
+
+
+S1 = Delimiters()
+THINK_TAGS = Delimiters(think="<think>", answer="</think>")
+
+
+def model_path(name: str) -> str:
+    """Where a model is: `world:small` and `world:base` ship with the package, all else is as is.
+
+    Raises `RunError` if a model of ours, or a local folder, is missing.
+    """
+    if name.startswith("world:"):
+        folder = Path(str(resources.files("s1lib") / "world" / "weights" / name[6:]))
+        if not (folder / "model.safetensors").is_file():
+            raise RunError(f"{folder} has no model. Train it with: python -m s1lib pretrain")
+        return str(folder)
+    if name.startswith((".", "/", "results")) and not (Path(name) / "config.json").is_file():
+        raise RunError(f"{name} has no model. Train it with: python -m s1lib run --only 05")
+    return name
+
+
+def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model; `name` as in `model_path`."""
+    return AutoTokenizer.from_pretrained(model_path(name))
+
+
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, question: str) -> list[int]:
+    """Ids of a single user turn with the assistant header, up to `<|im_start|>assistant\\n`."""
+    text = tokenizer.apply_chat_template(
+        [{"role": "user", "content": question}], tokenize=False, add_generation_prompt=True
+    )
+    return tokenizer.encode(text, add_special_tokens=False)
+
+
+def thinking_text(trace: str, attempt: str) -> str:
+    """The assistant turn of a training text: trace and answer between the delimiters.
+
+    The answer gets the prefix `Answer: ` unless it has one (reference: data/tokenization.py).
+    """
+    attempt = attempt.strip()
+    answer = attempt if "Answer:" in attempt else f"Answer: {attempt}"
+    return f"{THINK}\n{trace.strip()}\n{ANSWER}\n{answer}"
+
+
+def training_text(
+    tokenizer: PreTrainedTokenizerBase, question: str, trace: str, attempt: str
+) -> str:
+    """The whole training text of one sample, from the system (or user) header to the end."""
+    turns = [
+        {"role": "user", "content": question},
+        {"role": "assistant", "content": thinking_text(trace, attempt)},
+    ]
+    return tokenizer.apply_chat_template(turns, tokenize=False)

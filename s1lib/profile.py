@@ -1,0 +1,162 @@
+"""The one dial of the book: a typed, validated profile loaded from a small YAML file.
+
+A profile says who plays each role (teacher, students, grader, classifier, decoder) and how
+large everything is. Notebooks, filters, training script, decoder and figures are the same code
+in every profile.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from s1lib.artifacts import RunError
+
+NAMES = ("smoke", "laptop", "paper")
+_FOLDER = resources.files("s1lib") / "profiles"
+
+
+class Section(BaseModel):
+    """A part of a profile: no unknown keys, no silent conversions, no later changes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Questions(Section):
+    """Chapter 01: where questions come from and how many."""
+
+    origin: Literal["world", "hub"]
+    pool: int = Field(ge=60, description="questions asked for, split over sources as in Table 7")
+    sources: tuple[str, ...] = Field(default=(), description="names of sources; empty means all")
+    benchmarks: tuple[str, ...] = Field(description="names of the three benchmarks")
+    problems: int = Field(ge=4, description="problems per benchmark (world only)")
+    ngram: int = Field(default=8, ge=2, description="words per decontamination n-gram")
+    near_dedup: bool = Field(default=True, description="drop 8-gram overlaps across sources too")
+
+
+class Roles(Section):
+    """Who plays what. Nothing outside `s1lib.roles` looks at these names."""
+
+    teacher: Literal["scripted", "gemini", "openai"]
+    grader: Literal["local", "claude"]
+    classifier: Literal["local", "claude"]
+    decoder: Literal["torch", "vllm", "server"]
+
+
+class Models(Section):
+    """Model folders or hub ids; `world:small` and `world:base` are the models we ship."""
+
+    base: str
+    students: tuple[str, str]
+    teacher: str = "scripted"
+    grader: str = "local"
+    classifier: str = "local"
+
+
+class Calls(Section):
+    """Chapter 02-04: calls that cost money."""
+
+    max_dollars: float = Field(default=0.0, ge=0)
+    concurrency: int = Field(default=8, ge=1)
+    batch_api: bool = False
+
+
+class Selection(Section):
+    """Chapters 03-04: the funnel's thresholds and the two-phase sampling."""
+
+    size: int = Field(ge=10, description="questions in the final set (s1K: 1000)")
+    uniform: int = Field(ge=0, description="size up to which domains are drawn uniformly (700)")
+    direct_tokens: int = Field(ge=0, description="MATH rows longer than this are taken (5600)")
+    mode: Literal["reference", "paper"] = "reference"
+    patterns: Literal["default", "reference"] = "default"
+
+
+class Training(Section):
+    """Chapter 05: the recipe. Defaults are the paper's (appendix D)."""
+
+    launcher: str = Field(description="file in s1lib/training/configs, without .yaml")
+    processes: int = Field(ge=1, description="processes (GPUs) that must really start")
+    epochs: int = Field(default=5, ge=1)
+    batch: int = Field(default=16, ge=1, description="sequences per optimizer step, all processes")
+    learning_rate: float = Field(default=1e-5, gt=0)
+    warmup: float = Field(default=0.05, ge=0, le=1, description="share of all steps")
+    weight_decay: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.95)
+    max_length: int = Field(default=32768, ge=32, description="tokens; nothing may be cut")
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    loss: Literal["sequence", "token"] = "sequence"
+    checkpointing: bool = True
+
+
+class Evaluation(Section):
+    """Chapter 06: benchmarks under budget forcing."""
+
+    budgets: tuple[int, ...] = Field(description="maximum thinking tokens, ascending")
+    waits: tuple[int, ...] = Field(description="how many ends of thinking are ignored")
+    wait: str = "Wait"
+    window: int = Field(ge=64, description="context window in tokens")
+    answer_tokens: int = Field(ge=4, description="maximum tokens of the answer phase")
+    rows: int = Field(ge=1, description="sequences decoded side by side")
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Evaluation:
+        if list(self.budgets) != sorted(set(self.budgets)):
+            raise ValueError("budgets must ascend without repeats")
+        return self
+
+
+class Profile(Section):
+    """One run of the book. `run` is the folder that all artifacts live in."""
+
+    name: str
+    seed: int = 0
+    run: Path
+    questions: Questions
+    roles: Roles
+    models: Models
+    calls: Calls = Calls()
+    selection: Selection
+    training: Training
+    evaluation: Evaluation
+
+
+def load_profile(name: str, run: str | Path = "", **changes: Any) -> Profile:
+    """Read `s1lib/profiles/<name>.yaml` (or a path to such a file).
+
+    `run` defaults to `results/<name>`. `changes` maps a dotted key, written with a double
+    underscore, to a value; `None` leaves the profile's: `load_profile("laptop",
+    selection__size=500)`. Raises `RunError`, in one sentence, on anything unknown or ill-typed.
+    """
+    file = Path(name) if name.endswith((".yaml", ".yml")) else Path(str(_FOLDER / f"{name}.yaml"))
+    if not file.is_file():
+        raise RunError(f"no profile {name!r}: use one of {', '.join(NAMES)} or a path to a .yaml")
+    data = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    data.setdefault("name", file.stem)
+    data["run"] = Path(run or Path("results") / data["name"])
+    for key, value in changes.items():
+        if value is not None:
+            _set(data, key.split("__"), value)
+    try:
+        return Profile.model_validate(_tuples(data))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RunError(f"{file.name}: {where}: {first['msg']}") from None
+
+
+def _set(data: dict[str, Any], path: list[str], value: Any) -> None:
+    for part in path[:-1]:
+        data = data.setdefault(part, {})
+    data[path[-1]] = value
+
+
+def _tuples(value: Any) -> Any:
+    """YAML has lists only; the profile is immutable."""
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
