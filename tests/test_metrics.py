@@ -1,0 +1,209 @@
+"""Control, Scaling and Performance on the paper's own points, and intervals that can be trusted."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from s1lib import metrics
+from s1lib.artifacts import RunError
+from s1lib.published import published
+
+RUNS = published("table_3_runs")
+PRINTED = {row["short"]: row for row in published("table_3")}
+
+
+def columns(method):
+    runs = RUNS[method]
+    return (
+        [run["thinking_tokens"] for run in runs],
+        [run["value"] for run in runs],
+        [run.get("lower", np.nan) for run in runs],
+        [run.get("upper", np.nan) for run in runs],
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "recomputed"),
+    [
+        ("BF", 14.82),
+        ("TCC", -23.77),
+        ("TCC+BF", 13.16),
+        ("SCC", 2.93),
+        ("SCC+BF", 6.41),
+        ("CCC", 25.18),
+    ],
+)
+def test_scaling_per_doubling_returns_table_3(method, recomputed):
+    tokens, values, _, _ = columns(method)
+    slope = metrics.scaling(tokens, values)
+    assert slope == pytest.approx(recomputed, abs=0.005)
+    assert round(slope) == PRINTED[method]["scaling"]
+
+
+@pytest.mark.parametrize("method", sorted(RUNS))
+def test_control_and_performance_return_table_3(method):
+    tokens, values, lower, upper = columns(method)
+    assert metrics.control(tokens, lower, upper) == PRINTED[method]["control"]
+    assert round(metrics.performance(values), 1) == PRINTED[method]["performance"]
+
+
+def test_the_rejection_row_of_table_3_rests_on_two_different_sets_of_runs():
+    tokens, values, _, _ = columns("RS")
+    assert metrics.scaling(tokens, values) == pytest.approx(-28.60, abs=0.005)
+    assert metrics.scaling(tokens[1:], values[1:]) == pytest.approx(-35.47, abs=0.005)
+    assert metrics.performance(values) == 40.0
+    assert metrics.performance(values[1:]) == pytest.approx(36.67, abs=0.01)
+
+
+def test_scaling_per_token_as_the_equation_reads_does_not_return_table_3():
+    for method, printed in PRINTED.items():
+        tokens, values, _, _ = columns(method)
+        assert abs(metrics.scaling(tokens, values, per="token") - printed["scaling"]) > 2
+
+
+def test_scaling_of_a_straight_line_is_its_slope():
+    tokens = np.array([16, 32, 64, 512])
+    assert metrics.scaling(tokens, 7 * np.log2(tokens)) == pytest.approx(7)
+    assert metrics.scaling(tokens, 0.5 * tokens, per="token") == pytest.approx(0.5)
+
+
+def test_runs_of_equal_length_add_no_slope():
+    assert metrics.scaling([100, 200, 200], [10, 20, 50]) == pytest.approx(25)
+    assert np.isnan(metrics.scaling([100, 100], [10, 20]))
+    assert np.isnan(metrics.scaling([100], [10]))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_scaling_does_not_depend_on_the_order_of_the_runs(seed):
+    rng = np.random.default_rng(seed)
+    tokens, values = rng.uniform(1, 1e5, size=8), rng.uniform(0, 100, size=8)
+    order = rng.permutation(8)
+    shuffled = metrics.scaling(tokens[order], values[order])
+    assert shuffled == pytest.approx(metrics.scaling(tokens, values))
+
+
+def test_control_counts_runs_within_inclusive_bounds():
+    assert metrics.control([500, 900, 1100], upper=[500, 1000, 1000]) == pytest.approx(200 / 3)
+    assert metrics.control([500, 900], lower=[501, np.nan]) == 50
+    assert metrics.control([1e9]) == 100
+
+
+def test_wilson_stays_inside_0_and_100_percent():
+    assert metrics.wilson(0, 30) == [0.0, 11.35]
+    assert metrics.wilson(30, 30) == [88.65, 100.0]
+    assert metrics.wilson(17, 30) == pytest.approx([39.20, 72.62], abs=0.01)
+
+
+def test_accuracy_of_verdicts_uses_wilson_and_of_shares_the_bootstrap():
+    verdicts = np.array([True] * 17 + [False] * 13)
+    assert metrics.accuracy(verdicts) == {"value": 56.67, "n": 30, "ci95": metrics.wilson(17, 30)}
+    thirds = np.random.default_rng(1).integers(0, 4, size=300) / 3
+    estimate = metrics.accuracy(thirds)
+    spread = 100 * thirds.std() / np.sqrt(300)
+    assert np.ptp(estimate["ci95"]) == pytest.approx(2 * 1.96 * spread, rel=0.05)
+
+
+def test_a_paired_difference_agrees_with_scipys_bootstrap():
+    rng = np.random.default_rng(0)
+    before = rng.random(300) < 0.5
+    after = before | (rng.random(300) < 0.15)
+    ours = metrics.difference(after, before)
+    theirs = stats.bootstrap(
+        (after.astype(float), before.astype(float)),
+        lambda a, b, axis: np.mean(a - b, axis=axis),
+        paired=True,
+        vectorized=True,
+        n_resamples=10_000,
+        method="percentile",
+        rng=1,
+    ).confidence_interval
+    assert ours["value"] == pytest.approx(100 * (after.mean() - before.mean()), abs=0.01)
+    assert ours["ci95"] == pytest.approx([100 * theirs.low, 100 * theirs.high], abs=0.4)
+
+
+def test_pairing_makes_the_interval_narrower_when_runs_agree_on_most_problems():
+    rng = np.random.default_rng(0)
+    before = rng.random(300) < 0.5
+    after = before | (rng.random(300) < 0.1)
+    paired = np.ptp(metrics.difference(after, before)["ci95"])
+    unpaired = np.ptp(metrics.difference(after, rng.permutation(before))["ci95"])
+    assert paired < unpaired / 2
+
+
+def test_the_interval_of_a_difference_covers_the_truth_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    covered = 0
+    for seed in range(300):
+        before, after = rng.random(200) < 0.5, rng.random(200) < 0.6
+        low, high = metrics.difference(after, before, resamples=1000, seed=seed)["ci95"]
+        covered += low <= 10 <= high
+    assert 0.90 <= covered / 300 <= 0.99
+
+
+def test_identical_runs_differ_by_nothing():
+    verdicts = [True, False, True]
+    assert metrics.difference(verdicts, verdicts) == {"value": 0.0, "n": 3, "ci95": [0.0, 0.0]}
+
+
+def test_the_same_seed_gives_the_same_interval():
+    verdicts = np.arange(100) % 3 == 0
+    other = np.arange(100) % 2 == 0
+    one = metrics.difference(verdicts, other, seed=3)
+    assert one == metrics.difference(verdicts, other, seed=3)
+    assert one != metrics.difference(verdicts, other, seed=4)
+
+
+def test_resampling_in_blocks_keeps_the_mean_and_its_spread():
+    values = np.random.default_rng(0).random((2, 5_000))
+    means = metrics.resampled_means(values, resamples=1_000)
+    assert means.shape == (1_000, 2)
+    assert means.mean(axis=0) == pytest.approx(values.mean(axis=1), abs=2e-3)
+    assert means.std(axis=0) == pytest.approx(values.std(axis=1) / np.sqrt(5_000), rel=0.15)
+
+
+def test_a_sweep_gives_all_three_metrics_with_intervals():
+    rng = np.random.default_rng(0)
+    budgets = np.array([16, 32, 64, 128])
+    lengths = np.minimum(rng.geometric(1 / 200, size=300), budgets[:, None])
+    correct = rng.random(300) < np.array([[0.1], [0.3], [0.5], [0.7]])
+    found = metrics.sweep(lengths, correct, upper=budgets)
+    assert found["control"] == {"value": 100.0, "n": 4, "ci95": None}
+    low, high = found["scaling"]["ci95"]
+    assert low < found["scaling"]["value"] < high
+    assert low > 15
+    assert found["performance"]["value"] == pytest.approx(100 * correct[3].mean(), abs=0.01)
+
+
+def test_a_sweep_of_one_run_has_no_scaling():
+    found = metrics.sweep([[10, 20]], [[1, 0]])
+    assert found["scaling"] == {"value": None, "n": 2, "ci95": None}
+
+
+@pytest.mark.parametrize(
+    ("interval", "sign", "answer"),
+    [
+        ([0.1, 4], 1, True),
+        ([0, 4], 1, False),
+        ([-4, -1], 1, False),
+        ([-4, -1], -1, True),
+        (None, 1, False),
+    ],
+)
+def test_an_interval_that_touches_zero_does_not_exclude_it(interval, sign, answer):
+    assert metrics.excludes_zero(interval, sign) is answer
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        lambda: metrics.difference([1, 0], [1, 0, 1]),
+        lambda: metrics.scaling([1, 2], [1]),
+        lambda: metrics.scaling([1, 2], [1, 2], per="word"),
+        lambda: metrics.sweep([[1, 2]], [[1, 0], [0, 1]]),
+        lambda: metrics.accuracy([]),
+        lambda: metrics.performance([]),
+    ],
+)
+def test_numbers_that_do_not_fit_together_are_refused(mistake):
+    with pytest.raises(RunError):
+        mistake()
