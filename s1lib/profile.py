@@ -34,6 +34,7 @@ class Questions(Section):
     sources: tuple[str, ...] = Field(default=(), description="names of sources; empty means all")
     benchmarks: tuple[str, ...] = Field(description="names of the three benchmarks")
     problems: int = Field(ge=4, description="problems per benchmark (world only)")
+    folder: str = Field(default="", description="local copies `<folder>/<hub id>`; empty: hub")
     ngram: int = Field(default=8, ge=2, description="words per decontamination n-gram")
     near_dedup: bool = Field(default=True, description="drop 8-gram overlaps across sources too")
 

@@ -1,0 +1,116 @@
+"""The 61 areas of mathematics and science a question can belong to, and how to tell which.
+
+The areas are the two-digit classes of the Mathematics Subject Classification 2020 without 00
+(general) and 01 (history), as in the paper (section 2.2). Two classifiers share this taxonomy: a
+language model, whose prompt and reply are defined here and whose calls are made in
+`s1lib.roles`, and a local one, trained on questions whose area is known.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+import numpy as np
+
+from s1lib.artifacts import RunError
+
+AREAS: dict[str, str] = json.loads(
+    (resources.files("s1lib") / "msc.json").read_text(encoding="utf-8")
+)
+
+SYSTEM = """\
+You file questions by subject. Read the question, decide which skill its solution needs most, and
+choose the one area of the list whose title fits that skill best. A question of physics,
+chemistry or biology belongs to the science area, not to the mathematics it happens to use. Give
+your reason in one or two sentences. Then end with a line that holds nothing but the two-digit
+code of the area."""
+
+
+def title(code: str) -> str:
+    """Title of an area. Raises `RunError` for a code that is not one of the 61."""
+    return AREAS[check(code)]
+
+
+def check(code: str) -> str:
+    """The code itself, or `RunError` if no area has it."""
+    if code not in AREAS:
+        raise RunError(
+            f"{code!r} is no domain: use one of the {len(AREAS)} codes in s1lib/msc.json"
+        )
+    return code
+
+
+def areas_text() -> str:
+    """The list of areas, the same in every request, for the part of a prompt that is cached."""
+    return "\n".join(f"{code} {name}" for code, name in AREAS.items())
+
+
+def prompt(question: str) -> tuple[str, str]:
+    """System text and user text that ask a language model for the area of a question.
+
+    All that does not change between questions is in the system text, so that a provider's
+    prompt cache can keep it.
+    """
+    return f"{SYSTEM}\n\n# Areas\n\n{areas_text()}", f"# Question\n\n{question}"
+
+
+def parse(reply: str) -> str | None:
+    """The code on the last line of a reply, or None if there is none or no area has it."""
+    lines = reply.strip().splitlines()
+    found = re.fullmatch(r"\W*(\d\d)\W*", lines[-1]) if lines else None
+    return found[1] if found and found[1] in AREAS else None
+
+
+class LocalClassifier:
+    """TF-IDF of words and word pairs, then multinomial logistic regression (scikit-learn).
+
+    Numbers are replaced by one token before counting, so that it learns what a question is
+    about and not which numbers it has.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+
+        self.model: Any = make_pipeline(
+            TfidfVectorizer(preprocessor=_plain, ngram_range=(1, 2), sublinear_tf=True),
+            LogisticRegression(C=20.0, max_iter=300, random_state=seed),
+        )
+
+    def fit(self, questions: Sequence[str], codes: Sequence[str]) -> LocalClassifier:
+        """Train on labelled questions. Raises `RunError` for an unknown code or one class."""
+        labels = [check(code) for code in codes]
+        if len(set(labels)) < 2:
+            raise RunError("the local classifier needs labelled questions of two domains or more")
+        self.model.fit(list(questions), labels)
+        return self
+
+    def predict(self, questions: Sequence[str]) -> list[str]:
+        """One area code per question."""
+        return [str(code) for code in self.model.predict(list(questions))]
+
+    def accuracy(self, questions: Sequence[str], codes: Sequence[str]) -> dict[str, Any]:
+        """Share of questions filed as labelled: `{value, n, ci95}`, interval after Wilson."""
+        right = sum(a == b for a, b in zip(self.predict(questions), codes, strict=True))
+        return share(right, len(codes))
+
+
+def share(count: int, n: int) -> dict[str, Any]:
+    """A proportion with its 95% interval (Wilson, 1927): `{value, n, ci95: [low, high]}`."""
+    if n == 0:
+        raise RunError("a share of nothing was asked for: the table is empty")
+    z = 1.959964
+    p = count / n
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    low, high = max(0.0, middle - half), min(1.0, middle + half)
+    return {"value": p, "n": n, "ci95": [float(low), float(high)]}
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\d+", "0", text.lower())

@@ -1,0 +1,123 @@
+"""The funnel of chapter 03: which questions are complete, well formed and hard.
+
+Source: section 2.2 of the paper and cells 5 to 9 of the reference's data/filter.ipynb. Every
+function returns the rows that stay and, for every row that goes, its id and one reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+
+DROPPED = ("id", "stage", "reason")
+
+PUBLISHED = (
+    ("collected", 59_029, 59_029),
+    ("complete", 54_116, 54_116),
+    ("well formed", 51_581, 51_607),
+    ("unsolved by both students", 24_496, 24_517),
+)
+
+_FEATURES = (
+    ("thinking", "no trace"),
+    ("attempt", "no attempt"),
+    ("solution", "no reference solution"),
+    ("domain", "no domain"),
+)
+_REFERENCE_LABEL = re.compile(r"p[1-9][0-9]{0,2}\.")
+_REFERENCE_BOLD = re.compile(r"\*\*(?=.*\d)[^\s\]]*\*\*")
+_LABEL = re.compile(r"(?<![\w\\])p[1-9][0-9]{0,2}\.(?!\d)")
+_BOLD = re.compile(r"(?<![\w)\]}*])\*\*(?=[^\s\]*]*\d)[^\s\]*]+\*\*(?!\*)")
+
+
+def missing(pool: pd.DataFrame) -> pd.Series:
+    """The first feature that a row lacks, in words, or None; aligned with `pool`.
+
+    The reference drops a row if any feature is None and counts one number. Here a missing
+    trace, attempt, reference solution, grade (of the teacher or a student, columns
+    `teacher_verdict` and `<student>_verdict`) or domain is told apart. A column that is not
+    there is not asked for.
+    """
+    reason = pd.Series(None, index=pool.index, dtype=object)
+    for column, words in _FEATURES:
+        if column in pool:
+            lacks = pool[column].isna() | (pool[column].astype(str).str.strip() == "")
+            reason[reason.isna() & lacks] = words
+    for column in pool.columns[pool.columns.str.endswith("_verdict")]:
+        lacks = ~pool[column].isin(("correct", "wrong"))
+        reason[reason.isna() & lacks] = f"no grade: {column.removesuffix('_verdict')}"
+    return reason
+
+
+def malformed(question: str, source_type: str, patterns: str = "default") -> str | None:
+    """Why a question cannot be read as one plain text, or None.
+
+    `reference` is the rule of the published notebook to the letter: `[asy]`, `![Image]`, any
+    `p1.` to `p999.` (part of a word or not), and a bold run with a digit anywhere later on its
+    line; AIME questions with `[asy]` pass whatever else they hold. `default` mends the false
+    positives: the label must stand alone (`step2.` and `p1.5` pass), the digit must be inside
+    the bold run, powers like `2**n**3` pass, and the AIME exception excuses the figure only.
+    """
+    reference = patterns == "reference"
+    excused = "[asy]" in question and "AIME" in source_type
+    if excused and reference:
+        return None
+    if "[asy]" in question and not excused:
+        return "Asymptote figure"
+    if "![Image]" in question:
+        return "image"
+    if (_REFERENCE_LABEL if reference else _LABEL).search(question):
+        return "several problems in one (p1.)"
+    if "**" in question and (_REFERENCE_BOLD if reference else _BOLD).search(question):
+        return "several problems in one (bold label)"
+    return None
+
+
+def quality(pool: pd.DataFrame, patterns: str = "default") -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Drop incomplete, then malformed rows. Returns `(kept, dropped)`.
+
+    `pool` needs id, question, source_type and the features that `missing` knows.
+    """
+    reason = missing(pool)
+    lacking = _dropped(pool, reason, "complete")
+    rest = pool[reason.isna()]
+    pairs = zip(rest["question"], rest["source_type"], strict=True)
+    reason = pd.Series([malformed(q, s, patterns) for q, s in pairs], rest.index, dtype=object)
+    dropped = pd.concat([lacking, _dropped(rest, reason, "well formed")], ignore_index=True)
+    return rest[reason.isna()].reset_index(drop=True), dropped
+
+
+def difficulty(
+    pool: pd.DataFrame, students: Sequence[str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Drop what any student solves (column `<student>_verdict` is `correct`)."""
+    solved = {name: pool[f"{name}_verdict"] == "correct" for name in students}
+    reason = pd.Series(None, index=pool.index, dtype=object)
+    for name, by in solved.items():
+        others = [solved[other] for other in students if other != name]
+        alone = ~pd.concat(others, axis=1).any(axis=1) if others else by
+        reason[by & alone] = f"solved by {name}"
+    reason[reason.isna() & pd.concat(solved, axis=1).any(axis=1)] = "solved by several students"
+    dropped = _dropped(pool, reason, "unsolved by both students")
+    return pool[reason.isna()].reset_index(drop=True), dropped
+
+
+def funnel(collected: int, dropped: pd.DataFrame) -> pd.DataFrame:
+    """Rows left after each step beside the paper's and its notebook's counts.
+
+    Columns: step, n, published (paper), notebook (the committed run, which is not the paper's).
+    """
+    left = collected
+    rows = []
+    for step, paper, notebook in PUBLISHED:
+        left -= int((dropped["stage"] == step).sum())
+        rows.append((step, left, paper, notebook))
+    return pd.DataFrame(rows, columns=["step", "n", "published", "notebook"])
+
+
+def _dropped(pool: pd.DataFrame, reason: pd.Series, stage: str) -> pd.DataFrame:
+    gone = reason.notna()
+    table = pd.DataFrame({"id": pool["id"][gone], "stage": stage, "reason": reason[gone]})
+    return table.reset_index(drop=True)[list(DROPPED)]
