@@ -1,0 +1,786 @@
+"""Every figure and table of the book, published beside measured, from facts alone.
+
+An exhibit has two halves, both pure: a function from the chapters' facts to a tidy table, and,
+for a figure, a function from that table to a drawing. The table is saved beside the drawing, so
+that whoever has the CSV can draw the figure again. Accuracies are in percent, lengths in thinking
+tokens per question; intervals are at 95%.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from s1lib import metrics
+from s1lib.artifacts import RunError, atomic, read_facts, write_text
+from s1lib.published import BENCHMARKS, partner, published
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Facts = dict[str, dict[str, Any]]
+
+INK, MUTED, RULE = "#24292f", "#57606a", "#d0d7de"
+# Okabe and Ito's palette: distinct for colour-blind readers, and in grey by brightness.
+BLUE, ORANGE, GREEN, PURPLE, SKY = "#0072b2", "#d55e00", "#009e73", "#aa4499", "#56b4e9"
+COLOURS = dict(zip(BENCHMARKS, (BLUE, ORANGE, GREEN), strict=True))
+_MARKS = {"published": "o", "measured": "o", "Wait": "^"}
+
+
+def style() -> None:
+    """One look for all figures: call it once, before the first plot of a notebook.
+
+    Backgrounds are transparent and colours carry no meaning that shape or label does not carry
+    too; in a notebook, figures become SVG. The site inverts lightness in its dark mode.
+    """
+    import matplotlib as mpl
+    import seaborn as sns
+
+    sns.set_theme(
+        context="notebook",
+        style="ticks",
+        palette=[BLUE, ORANGE, GREEN, PURPLE, SKY, INK],
+        rc={
+            "font.size": 10,
+            "axes.labelsize": 10,
+            "axes.titlesize": 10.5,
+            "axes.titleweight": "bold",
+            "axes.titlelocation": "left",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.edgecolor": MUTED,
+            "axes.labelcolor": INK,
+            "axes.linewidth": 0.8,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "grid.color": RULE,
+            "grid.linewidth": 0.6,
+            "text.color": INK,
+            "xtick.color": MUTED,
+            "ytick.color": MUTED,
+            "xtick.labelcolor": INK,
+            "ytick.labelcolor": INK,
+            "xtick.labelsize": 9,
+            "ytick.labelsize": 9,
+            "xtick.major.width": 0.8,
+            "ytick.major.width": 0.8,
+            "legend.frameon": False,
+            "legend.fontsize": 9,
+            "lines.linewidth": 1.8,
+            "lines.markersize": 5.5,
+            "figure.facecolor": "none",
+            "axes.facecolor": "none",
+            "savefig.facecolor": "none",
+            "savefig.bbox": "tight",
+            "figure.constrained_layout.use": True,
+            "svg.hashsalt": "s1",
+        },
+    )
+    mpl.rcParams["figure.dpi"] = 100
+    if "InlineBackend" in mpl.get_backend() or "inline" in mpl.get_backend():
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+        set_matplotlib_formats("svg")
+
+
+# --------------------------------------------------------------------------------------
+# What there is, and making it
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A figure or table: where its numbers come from and how it is drawn."""
+
+    name: str
+    title: str
+    chapter: str
+    table: Callable[[Facts], pd.DataFrame | None]
+    draw: Callable[[pd.DataFrame], Figure] | None = None
+
+    @property
+    def label(self) -> str:
+        """`figure_4a` as people write it: Figure 4a."""
+        return self.name.replace("_", " ").capitalize()
+
+
+def read_all(run: Path) -> Facts:
+    """The facts of every chapter that has run, by chapter."""
+    chapters = sorted(file.stem for file in (run / "facts").glob("[0-9][0-9].json"))
+    return {chapter: read_facts(run, chapter) for chapter in chapters}
+
+
+def make(name: str, facts: Facts, run: Path) -> Figure | pd.DataFrame | None:
+    """Draw one exhibit and save it below `<run>/figures` (`.csv`, and `.svg` for a figure).
+
+    Returns the figure or the table; says so in one line, and returns nothing, if the chapter
+    that measures it has not run. Raises `RunError` for an unknown name.
+    """
+    if name not in EXHIBITS:
+        raise RunError(f"no figure or table called {name!r}: use one of {', '.join(EXHIBITS)}")
+    exhibit = EXHIBITS[name]
+    table = exhibit.table(facts)
+    if table is None:
+        print(f"{exhibit.label}: not run yet, chapter {exhibit.chapter} measures it.")
+        return None
+    folder = run / "figures"
+    write_text(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+    if exhibit.draw is None:
+        return table
+    figure = exhibit.draw(table)
+    save(figure, folder / f"{name}.svg")
+    return figure
+
+
+def index(facts: Facts, run: Path) -> pd.DataFrame:
+    """All exhibits, which chapter measures each, and whether it was drawn in this run."""
+    rows = []
+    for name, exhibit in EXHIBITS.items():
+        drawn = exhibit.table(facts) is not None
+        suffix = ".csv" if exhibit.draw is None else ".svg"
+        made = f"figures/{name}{suffix}" if drawn else "not run"
+        rows.append((exhibit.label, exhibit.title, exhibit.chapter, made))
+    return pd.DataFrame(rows, columns=["exhibit", "shows", "chapter", "file"])
+
+
+def save(figure: Figure, path: Path, panel: str = "none") -> Path:
+    """Write an SVG, whole or not at all; the same figure gives the same bytes.
+
+    `panel` is the background: transparent in the book, white where a page may be dark.
+    """
+    with atomic(path) as temporary:
+        figure.savefig(temporary, format="svg", facecolor=panel, metadata={"Date": None})
+    return path
+
+
+# --------------------------------------------------------------------------------------
+# From facts to tidy tables
+
+
+def scaling_table(facts: Facts) -> pd.DataFrame:
+    """Figure 1: one row per run, published and, if chapter 06 has run, measured."""
+    rows = [
+        {"origin": "published", "benchmark": name, **_with_interval(point)}
+        for name, points in published("figure_1").items()
+        for point in points
+    ]
+    for name, points in facts.get("06", {}).get("figure_1", {}).items():
+        rows += [{"origin": "measured", "benchmark": name, **_point(p)} for p in points]
+    return _curve_frame(rows)
+
+
+def extrapolation_table(facts: Facts) -> pd.DataFrame | None:
+    """Figure 4a: budgets and Waits on AIME24 and on the benchmark that stands for it."""
+    points = {
+        name: points
+        for name, points in facts.get("06", {}).get("figure_1", {}).items()
+        if partner(name) == "AIME24"
+    }
+    if not points:
+        return None
+    rows = [
+        {"origin": "published", "benchmark": "AIME24", **_with_interval(point)}
+        for point in published("figure_4a")
+    ]
+    for name, measured in points.items():
+        rows += [{"origin": "measured", "benchmark": name, **_point(p)} for p in measured]
+    return _curve_frame(rows)
+
+
+def waits_table(facts: Facts) -> pd.DataFrame | None:
+    """Accuracy against the number of ignored ends of thinking, from the public logs and ours."""
+    curves = facts.get("06", {}).get("figure_1")
+    if not curves:
+        return None
+    rows = [
+        {"origin": "published", "benchmark": "AIME24", **_with_interval({**point, "n": 30})}
+        for point in published("waits_aime24")
+    ]
+    for name, points in curves.items():
+        rows += [
+            {"origin": "measured", "benchmark": name, **_point(p)} for p in without_cap(points)
+        ]
+    table = pd.DataFrame(rows)[["origin", "benchmark", "waits", "value", "low", "high", "n"]]
+    return table.astype({"waits": int})
+
+
+def domains_table(facts: Facts) -> pd.DataFrame | None:
+    """Figure 2, left: questions per domain in the selected set."""
+    ours = facts.get("04", {}).get("table_6")
+    if not ours:
+        return None
+    rows = [{"origin": "published", **row} for row in published("figure_2_domains")]
+    rows += [{"origin": "measured", "title": row["title"], "n": int(row["n"])} for row in ours]
+    return pd.DataFrame(rows)
+
+
+def examples_table(facts: Facts) -> pd.DataFrame | None:
+    """Figure 2, right: accuracy against the number of training examples."""
+    ours = facts.get("09", {}).get("sample_efficiency")
+    if not ours:
+        return None
+    rows = [
+        {"origin": "published", "benchmark": "MATH500", **row, "low": None, "high": None}
+        for row in published("figure_2_examples")
+        if row["examples"]
+    ]
+    for row in ours:
+        point = _point({**row, "waits": 0, "budget": None, "thinking_tokens": 0})
+        rows.append(
+            {
+                "origin": "measured",
+                "benchmark": row["benchmark"],
+                "model": row.get("model", "s1"),
+                "examples": row["examples"],
+                **{key: point[key] for key in ("value", "low", "high")},
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def methods_table(chapter: str, key: str) -> Callable[[Facts], pd.DataFrame | None]:
+    """Figures 4b, 6 and 7: `[{method, tokens, value, ci95, n}]` beside the published points."""
+
+    def table(facts: Facts) -> pd.DataFrame | None:
+        ours = facts.get(chapter, {}).get(key)
+        if not ours:
+            return None
+        rows = []
+        for origin, points in (("published", published(key)), ("measured", ours)):
+            for point in points:
+                low, high = point.get("ci95") or (None, None)
+                rows.append(
+                    {
+                        "origin": origin,
+                        "method": point.get("method", "rejection sampling"),
+                        "tokens": point.get("tokens", point.get("thinking_tokens")),
+                        "value": point["value"],
+                        "low": low,
+                        "high": high,
+                    }
+                )
+        return pd.DataFrame(rows)
+
+    return table
+
+
+def lengths_table(facts: Facts) -> pd.DataFrame | None:
+    """Histogram of thinking lengths: the paper's traces (its selected 1,000) and ours."""
+    ours = facts.get("02", {}).get("lengths")
+    if not ours:
+        return None
+    rows = []
+    for origin, hist in (("published", published("lengths")["gemini"]), ("measured", ours)):
+        edges = hist["bins"]
+        rows += [
+            {"origin": origin, "low": low, "high": high, "count": count}
+            for low, high, count in zip(edges, edges[1:], hist["counts"], strict=False)
+        ]
+    return pd.DataFrame(rows)
+
+
+def funnel_table(facts: Facts) -> pd.DataFrame | None:
+    """Questions left after every step, with the share of those collected."""
+    ours = facts.get("03", {}).get("funnel")
+    if not ours:
+        return None
+    table = pd.DataFrame(ours)
+    for column in ("published", "n"):
+        if column in table:
+            counts = pd.to_numeric(table[column], errors="coerce")
+            table[f"{column} %"] = (100 * counts / counts.iloc[0]).round(1)
+    return table
+
+
+def loss_table(facts: Facts) -> pd.DataFrame | None:
+    """Training loss per optimizer step."""
+    ours = facts.get("05", {}).get("loss")
+    return pd.DataFrame(ours) if ours else None
+
+
+def table_1(facts: Facts) -> pd.DataFrame | None:
+    """Accuracy of base and fine-tuned model, published above measured."""
+    ours = facts.get("06", {}).get("table_1")
+    if not ours:
+        return None
+    keep = ("Qwen2.5-32B-Instruct", "s1 w/o BF", "s1-32B")
+    rows = [
+        {"origin": "published", "model": row["model"], **_cells(row)}
+        for row in published("table_1")
+        if row["model"] in keep
+    ]
+    return pd.DataFrame(rows + _measured(ours, ("model",)))
+
+
+def table_3(facts: Facts) -> pd.DataFrame:
+    """Control, Scaling and Performance: printed, recomputed from the published points, measured.
+
+    Scaling is recomputed per doubling of thinking tokens, which returns the printed column, and
+    per thousand tokens, as equation (2) reads, which does not.
+    """
+    rows = []
+    ours = {row["method"]: row for row in facts.get("07", {}).get("table_3", [])}
+    for printed in published("table_3"):
+        runs = published("table_3_runs")[printed["short"]]
+        tokens = [run["thinking_tokens"] for run in runs]
+        values = [run["value"] for run in runs]
+        bounds = ([run.get(side, float("nan")) for run in runs] for side in ("lower", "upper"))
+        row = {
+            "method": printed["method"],
+            "runs": len(runs),
+            "Control, printed": printed["control"],
+            "recomputed": round(metrics.control(tokens, *bounds)),
+            "Scaling, printed": printed["scaling"],
+            "per doubling": round(metrics.scaling(tokens, values), 2),
+            "per 1,000 tokens": round(1000 * metrics.scaling(tokens, values, per="token"), 2),
+            "Performance, printed": printed["performance"],
+            "recomputed ": round(metrics.performance(values), 1),
+        }
+        if ours:
+            measured = ours.get(printed["method"], {})
+            for metric in ("control", "scaling", "performance"):
+                row[f"{metric.capitalize()}, measured"] = _cell(measured.get(metric))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def table_4(facts: Facts) -> pd.DataFrame | None:
+    """What to append when an end of thinking is ignored twice."""
+    ours = facts.get("06", {}).get("table_4")
+    if not ours:
+        return None
+    rows = [
+        {"origin": "published", "string": r["string"], "waits": r["waits"], **_cells(r)}
+        for r in published("table_4")
+    ]
+    return pd.DataFrame(rows + _measured(ours, ("string", "waits")))
+
+
+def table_5(facts: Facts) -> pd.DataFrame | None:
+    """One, two and four Waits."""
+    curves = facts.get("06", {}).get("figure_1")
+    if not curves:
+        return None
+    names = {"s1 w/o BF": 0, "s1 1x Wait": 1, "s1 2x Wait": 2, "s1 4x Wait": 4}
+    rows = [
+        {"origin": "published", "Waits": names[r["model"]], **_cells(r)}
+        for r in published("table_5")
+        if r["model"] in names
+    ]
+    ours = [
+        {"Waits": point["waits"], "benchmark": name, **point}
+        for name, points in curves.items()
+        for point in without_cap(points)
+    ]
+    return pd.DataFrame(rows + _measured(ours, ("Waits",)))
+
+
+def table_6(facts: Facts) -> pd.DataFrame | None:
+    """Domains of the selected questions with their thinking tokens, rank by rank."""
+    ours = facts.get("04", {}).get("table_6")
+    if not ours:
+        return None
+    left = pd.DataFrame(published("table_6")).rename(
+        columns={"domain": "published", "k_tokens": "1,000 tokens"}
+    )
+    right = pd.DataFrame(ours).sort_values("n", ascending=False, kind="stable")
+    right = right.reset_index(drop=True).rename(columns={"title": "measured"})
+    right = right[["measured", "n", "k_tokens"]].rename(columns={"n": "n ", "k_tokens": "1,000 "})
+    return left.join(right, how="left" if len(left) > len(right) else "outer").astype(object)
+
+
+def table_7(facts: Facts) -> pd.DataFrame | None:
+    """Questions per source after collection."""
+    ours = facts.get("01", {}).get("table_7")
+    if not ours:
+        return None
+    table = pd.DataFrame(ours)
+    columns = {"n": "measured", "published_n": "published", "why": "difference explained"}
+    return table.rename(columns=columns)
+
+
+def plain_table(chapter: str, key: str) -> Callable[[Facts], pd.DataFrame | None]:
+    """Tables 2, 8, 12, 13 and 14: the measuring chapter's rows below the published ones."""
+
+    def table(facts: Facts) -> pd.DataFrame | None:
+        ours = facts.get(chapter, {}).get(key)
+        if not ours:
+            return None
+        theirs = published(key) if key in ("table_2", "table_8", "table_14") else []
+        rows = [{"origin": "published", **row} for row in theirs]
+        rows += [{"origin": "measured", **row} for row in ours]
+        return pd.DataFrame(rows).map(_cell)
+
+    return table
+
+
+# --------------------------------------------------------------------------------------
+# From tidy tables to drawings
+
+
+def draw_scaling(table: pd.DataFrame) -> Figure:
+    """Figure 1: accuracy against mean thinking tokens, a row of panels for each origin."""
+    import matplotlib.pyplot as plt
+
+    origins = [o for o in ("published", "measured") if (table["origin"] == o).any()]
+    figure, grid = plt.subplots(
+        len(origins), 3, figsize=(9.2, 0.5 + 2.55 * len(origins)), sharey="row", squeeze=False
+    )
+    for row, origin in zip(grid, origins, strict=True):
+        part = table[table["origin"] == origin]
+        for axes, name in zip(row, BENCHMARKS, strict=True):
+            curve = part[part["benchmark"].map(partner) == name]
+            _draw_curve(axes, curve, COLOURS[name])
+            if not curve.empty:
+                axes.set_title(f"{curve['benchmark'].iloc[0]}, n = {int(curve['n'].iloc[0])}")
+        who = "Published (s1-32B)" if origin == "published" else "Measured here"
+        row[0].set_ylabel(f"{who}\naccuracy (%)")
+        for axes in row:
+            axes.set_ylim(-4, 104)
+            axes.set_yticks(range(0, 101, 20))
+    for axes in grid[-1]:
+        axes.set_xlabel("mean thinking tokens (log scale)")
+    plt.close(figure)
+    return figure
+
+
+def draw_extrapolation(table: pd.DataFrame) -> Figure:
+    """Figure 4a: the same curve with every Wait named."""
+    import matplotlib.pyplot as plt
+
+    figure, row = plt.subplots(1, 2, figsize=(9.2, 3.4), sharey=False)
+    for axes, origin in zip(row, ("published", "measured"), strict=True):
+        curve = table[table["origin"] == origin]
+        _draw_curve(axes, curve, BLUE, name_points=True)
+        axes.set_title(f"{origin.capitalize()}: {curve['benchmark'].iloc[0]}")
+        axes.set_xlabel("mean thinking tokens (log scale)")
+        axes.set_ylim(max(-4, curve["low"].min() - 6), min(106, curve["high"].max() + 6))
+    row[0].set_ylabel("accuracy (%)")
+    plt.close(figure)
+    return figure
+
+
+def draw_waits(table: pd.DataFrame) -> Figure:
+    """Accuracy against the number of Waits; the public logs on the left."""
+    import matplotlib.pyplot as plt
+
+    figure, row = plt.subplots(1, 2, figsize=(9.2, 3.2))
+    for axes, origin in zip(row, ("published", "measured"), strict=True):
+        part = table[table["origin"] == origin]
+        for name, curve in part.groupby("benchmark", sort=False):
+            curve = curve.sort_values("waits")
+            colour = COLOURS[partner(str(name))]
+            _interval_band(axes, curve["waits"], curve, colour)
+            axes.plot(curve["waits"], curve["value"], marker="^", color=colour, label=str(name))
+            last = curve.iloc[-1]
+            _name_end(axes, last["waits"], last["value"], str(name), colour)
+        axes.set_title(origin.capitalize())
+        axes.set_xlabel("ends of thinking ignored (Waits)")
+        axes.margins(x=0.22)
+        axes.set_xticks(sorted(part["waits"].unique()))
+    row[0].set_ylabel("accuracy (%)")
+    plt.close(figure)
+    return figure
+
+
+def draw_domains(table: pd.DataFrame) -> Figure:
+    """Figure 2, left: the largest domains, longest bar first."""
+    import matplotlib.pyplot as plt
+
+    top = 20
+    figure, row = plt.subplots(1, 2, figsize=(9.2, 4.6))
+    for axes, origin, colour in zip(row, ("published", "measured"), (MUTED, BLUE), strict=True):
+        part = table[table["origin"] == origin].sort_values("n", ascending=False, kind="stable")
+        shown = part.head(top)
+        names = [_short(title) for title in shown["title"]]
+        axes.barh(names, shown["n"], color=colour, height=0.72)
+        for y, n in enumerate(shown["n"]):
+            axes.text(n, y, f" {n:,}", va="center", fontsize=8, color=INK)
+        axes.invert_yaxis()
+        axes.grid(axis="y", visible=False)
+        axes.tick_params(axis="y", length=0, labelsize=8)
+        axes.margins(x=0.12, y=0.02)
+        rest = part["n"].iloc[top:]
+        more = f", of which {top} shown" if len(rest) else ""
+        axes.set_title(f"{origin.capitalize()}: {len(part)} domains{more}")
+        axes.set_xlabel("questions selected")
+    plt.close(figure)
+    return figure
+
+
+def draw_examples(table: pd.DataFrame) -> Figure:
+    """Figure 2, right: sample efficiency, logarithmic in the number of examples."""
+    import matplotlib.pyplot as plt
+
+    figure, row = plt.subplots(1, 2, figsize=(9.2, 3.4))
+    theirs = table[table["origin"] == "published"]
+    row[0].scatter(theirs["examples"], theirs["value"], color=ORANGE, zorder=3)
+    for _, point in theirs.iterrows():
+        _label(row[0], point["examples"], point["value"], point["model"])
+    for name, curve in table[table["origin"] == "measured"].groupby("benchmark", sort=False):
+        curve, colour = curve.sort_values("examples"), COLOURS[partner(str(name))]
+        _interval_band(row[1], curve["examples"], curve, colour)
+        row[1].plot(curve["examples"], curve["value"], marker="o", color=colour)
+        last = curve.iloc[-1]
+        _name_end(row[1], last["examples"], last["value"], str(name), colour)
+    for axes, title in zip(row, ("Published: MATH500", "Measured"), strict=True):
+        axes.set_xscale("log")
+        axes.set_title(title)
+        axes.set_xlabel("training examples (log scale)")
+        axes.margins(x=0.25, y=0.15)
+    row[0].set_ylabel("accuracy (%)")
+    plt.close(figure)
+    return figure
+
+
+def draw_methods(table: pd.DataFrame) -> Figure:
+    """Figures 4b, 6 and 7: accuracy against tokens for each method."""
+    import matplotlib.pyplot as plt
+
+    figure, row = plt.subplots(1, 2, figsize=(9.2, 3.4))
+    for axes, origin in zip(row, ("published", "measured"), strict=True):
+        part = table[table["origin"] == origin]
+        marks = "os^Dv"
+        for i, (name, curve) in enumerate(part.groupby("method", sort=False)):
+            curve, colour = curve.sort_values("tokens"), (BLUE, ORANGE, GREEN, PURPLE, SKY)[i % 5]
+            if curve["low"].notna().all():
+                _interval_band(axes, curve["tokens"], curve, colour)
+            axes.plot(
+                curve["tokens"], curve["value"], marker=marks[i % 5], color=colour, label=str(name)
+            )
+        _log2_tokens(axes, part["tokens"])
+        axes.set_title(origin.capitalize())
+        axes.set_xlabel("tokens per question (log scale)")
+        axes.legend(loc="best")
+    row[0].set_ylabel("accuracy (%)")
+    plt.close(figure)
+    return figure
+
+
+def draw_lengths(table: pd.DataFrame) -> Figure:
+    """Histogram of trace lengths."""
+    import matplotlib.pyplot as plt
+
+    figure, row = plt.subplots(1, 2, figsize=(9.2, 2.9))
+    for axes, origin, colour in zip(row, ("published", "measured"), (MUTED, BLUE), strict=True):
+        part = table[(table["origin"] == origin)]
+        filled = part[part["count"] > 0]
+        part = part[part["low"] <= filled["high"].max()]
+        width = part["high"] - part["low"]
+        axes.bar(part["low"], part["count"], width=width, align="edge", color=colour,
+                 edgecolor="white", linewidth=0.5)  # fmt: skip
+        axes.grid(axis="x", visible=False)
+        axes.set_title(f"{origin.capitalize()}, n = {int(part['count'].sum()):,}")
+        axes.set_xlabel("thinking tokens")
+    row[0].set_ylabel("traces")
+    plt.close(figure)
+    return figure
+
+
+def draw_funnel(table: pd.DataFrame) -> Figure:
+    """Share of the collected questions left after each step, with counts."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(9.2, 0.9 + 0.62 * len(table)))
+    series = [("published", "published", MUTED, -0.2), ("measured", "n", BLUE, 0.2)]
+    for label, column, colour, shift in series:
+        if f"{column} %" not in table:
+            continue
+        for y, (share, count) in enumerate(
+            zip(table[f"{column} %"], table[column], strict=True)
+        ):
+            if pd.isna(share):
+                continue
+            axes.barh(y + shift, share, height=0.36, color=colour,
+                      label=label if y == 0 else None)  # fmt: skip
+            axes.text(share, y + shift, f"  {int(count):,}", va="center", fontsize=8.5)
+    axes.set_yticks(range(len(table)), table["step"])
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="y", visible=False)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 112)
+    axes.set_xticks(range(0, 101, 20))
+    axes.set_xlabel("questions left (% of those collected)")
+    axes.legend(loc="lower right")
+    plt.close(figure)
+    return figure
+
+
+def draw_loss(table: pd.DataFrame) -> Figure:
+    """Training loss: every step, and a running mean of 15."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6.4, 2.9))
+    axes.plot(table["step"], table["loss"], color=SKY, linewidth=0.9, label="each step")
+    smooth = table["loss"].rolling(15, min_periods=1, center=True).mean()
+    axes.plot(table["step"], smooth, color=BLUE, label="running mean of 15")
+    axes.set_xlabel("optimizer step")
+    axes.set_ylabel("loss (nats per token)")
+    axes.legend(loc="upper right")
+    plt.close(figure)
+    return figure
+
+
+# --------------------------------------------------------------------------------------
+# Parts
+
+
+def without_cap(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The runs that show what Waits do: for each number of them, the one with most room."""
+    best: dict[int, dict[str, Any]] = {}
+    for point in points:
+        room = float("inf") if point.get("budget") is None else point["budget"]
+        kept = best.get(point["waits"])
+        if kept is None or room > (kept.get("budget") or float("inf")):
+            best[point["waits"]] = point
+    return [best[waits] for waits in sorted(best)]
+
+
+def _point(point: dict[str, Any]) -> dict[str, Any]:
+    low, high = point.get("ci95") or (None, None)
+    keys = ("budget", "waits", "thinking_tokens", "value", "n")
+    return {**{key: point.get(key) for key in keys}, "low": low, "high": high}
+
+
+def _with_interval(point: dict[str, Any]) -> dict[str, Any]:
+    """The paper prints no intervals for its figures: Wilson's, from the counts."""
+    correct = round(point["value"] * point["n"] / 100)
+    return _point({**point, "ci95": metrics.wilson(correct, point["n"])})
+
+
+def _curve_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    columns = "origin benchmark budget waits thinking_tokens value low high n".split()
+    table = pd.DataFrame(rows)[columns]
+    return table.astype({"budget": "Int64", "waits": "Int64", "n": "Int64"})
+
+
+def _cells(row: dict[str, Any]) -> dict[str, str]:
+    """The three benchmarks' columns of a published row."""
+    return {name: _cell(row.get(name)) for name in BENCHMARKS}
+
+
+def _measured(rows: list[dict[str, Any]], keys: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Rows of one benchmark each, folded so that every benchmark has its column."""
+    folded: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in rows:
+        name = tuple(row[key] for key in keys)
+        start = {"origin": "measured", **dict(zip(keys, name, strict=True))}
+        folded.setdefault(name, start)[partner(row["benchmark"])] = _cell(row)
+    return list(folded.values())
+
+
+def _cell(value: Any) -> Any:
+    """A number as a reader wants it: one decimal, and its interval if it has one."""
+    if isinstance(value, dict) and "value" in value:
+        if value["value"] is None:
+            return "–"
+        low, high = value.get("ci95") or (None, None)
+        interval = "" if low is None else f" [{low:.1f}, {high:.1f}]"
+        return f"{value['value']:.1f}{interval}"
+    if value is None or (isinstance(value, float) and pd.isna(value)):
+        return "–"
+    return f"{value:.1f}" if isinstance(value, float) else value
+
+
+def _draw_curve(
+    axes: Axes, curve: pd.DataFrame, colour: str, name_points: bool = False
+) -> None:
+    """Budgets joined by a solid line, Waits by a dashed one that starts where thinking ends."""
+    if curve.empty:
+        axes.text(0.5, 0.5, "not run", transform=axes.transAxes, ha="center", color=MUTED)
+        return
+    cuts = curve[curve["waits"] == 0].sort_values("thinking_tokens", kind="stable")
+    waits = pd.DataFrame(without_cap(curve[curve["waits"] > 0].to_dict("records")))
+    _interval_band(axes, cuts["thinking_tokens"], cuts, colour)
+    axes.plot(cuts["thinking_tokens"], cuts["value"], marker="o", color=colour, clip_on=False)
+    if not waits.empty:
+        waits = waits.sort_values("thinking_tokens", kind="stable")
+        joined = pd.concat([cuts.tail(1), waits])
+        _interval_band(axes, joined["thinking_tokens"], joined, colour)
+        axes.plot(joined["thinking_tokens"], joined["value"], linestyle=(0, (2, 1.2)),
+                  color=colour)  # fmt: skip
+        axes.plot(waits["thinking_tokens"], waits["value"], linestyle="none", marker="^",
+                  markersize=7, color=colour, clip_on=False)  # fmt: skip
+    _log2_tokens(axes, curve["thinking_tokens"])
+    if name_points:
+        for _, point in waits.iterrows():
+            _label(axes, point["thinking_tokens"], point["value"], f"×{point['waits']}")
+        for _, point in cuts.iterrows():
+            name = "natural end" if pd.isna(point["budget"]) else f"{point['budget']:,}"
+            _label(axes, point["thinking_tokens"], point["value"], name, below=True)
+
+
+def _interval_band(axes: Axes, x: pd.Series, curve: pd.DataFrame, colour: str) -> None:
+    low, high = curve["low"].astype(float), curve["high"].astype(float)
+    axes.fill_between(x.astype(float), low, high, color=colour, alpha=0.16, linewidth=0)
+
+
+def _log2_tokens(axes: Axes, tokens: pd.Series) -> None:
+    """A base-2 axis whose ticks read 16, 32, ... or 500, 1,000, ..."""
+    import numpy as np
+
+    low, high = float(tokens.min()), float(tokens.max())
+    start = 500 if low > 300 else 2 ** int(np.floor(np.log2(max(low, 1))))
+    ticks = [start]
+    while ticks[-1] * 2 <= high * 1.15:
+        ticks.append(ticks[-1] * 2)
+    step = 1 + (len(ticks) - 1) // 6
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(ticks[::step], [f"{tick:,}" for tick in ticks[::step]])
+    axes.set_xlim(low / 1.25, high * 1.25)
+    axes.minorticks_off()
+
+
+def _label(axes: Axes, x: float, y: float, text: str, below: bool = False) -> None:
+    axes.annotate(
+        text, (x, y), xytext=(0, -7 if below else 7), textcoords="offset points", ha="center",
+        va="top" if below else "bottom", fontsize=8, color=MUTED,
+    )  # fmt: skip
+
+
+def _name_end(axes: Axes, x: float, y: float, text: str, colour: str) -> None:
+    """Name a curve at its last point, so that no legend has to be matched by colour."""
+    axes.annotate(text, (x, y), xytext=(7, 0), textcoords="offset points", va="center",
+                  fontsize=8.5, color=colour)  # fmt: skip
+
+
+def _short(title: str) -> str:
+    return title if len(title) <= 30 else title[:28].rstrip(" ,;") + " …"
+
+
+EXHIBITS = {
+    exhibit.name: exhibit
+    for exhibit in (
+        Exhibit("figure_1", "accuracy against thinking", "06", scaling_table, draw_scaling),
+        Exhibit("figure_2_left", "domains of the selected questions", "04", domains_table,
+                draw_domains),
+        Exhibit("figure_2_right", "sample efficiency", "09", examples_table, draw_examples),
+        Exhibit("figure_4a", "extrapolation with Wait", "06", extrapolation_table,
+                draw_extrapolation),
+        Exhibit("figure_4b", "sequential against parallel", "08",
+                methods_table("08", "figure_4b"), draw_methods),
+        Exhibit("figure_6", "rejection sampling", "07", methods_table("07", "figure_6"),
+                draw_methods),
+        Exhibit("figure_7", "beyond the context window", "08", methods_table("08", "figure_7"),
+                draw_methods),
+        Exhibit("waits", "accuracy against the number of Waits", "06", waits_table, draw_waits),
+        Exhibit("lengths", "lengths of thinking traces", "02", lengths_table, draw_lengths),
+        Exhibit("funnel", "questions left after each step", "03", funnel_table, draw_funnel),
+        Exhibit("loss", "training loss", "05", loss_table, draw_loss),
+        Exhibit("table_1", "base against fine-tuned", "06", table_1),
+        Exhibit("table_2", "data ablations", "09", plain_table("09", "table_2")),
+        Exhibit("table_3", "methods compared", "07", table_3),
+        Exhibit("table_4", "strings to go on with", "06", table_4),
+        Exhibit("table_5", "one, two and four Waits", "06", table_5),
+        Exhibit("table_6", "domains and thinking tokens", "04", table_6),
+        Exhibit("table_7", "questions per source", "01", table_7),
+        Exhibit("table_8", "training on cut-off traces", "09", plain_table("09", "table_8")),
+        Exhibit("table_12", "token-conditional control", "07", plain_table("07", "table_12")),
+        Exhibit("table_13", "step-conditional control", "07", plain_table("07", "table_13")),
+        Exhibit("table_14", "class-conditional control", "07", plain_table("07", "table_14")),
+    )
+}  # fmt: skip
