@@ -1,0 +1,1 @@
+"""Calls that cost money: one mechanism (`calls`), three clients, one price list."""

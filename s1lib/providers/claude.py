@@ -1,0 +1,118 @@
+"""Claude through anthropic; the system prompt (a rubric) is cached by the provider."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from s1lib.artifacts import RunError
+from s1lib.providers.calls import Reply, Request
+from s1lib.providers.faults import Malformed
+from s1lib.providers.prices import Usage
+from s1lib.providers.store import Batch
+
+_STATUS = {"refusal": "refused", "max_tokens": "cut", "model_context_window_exceeded": "cut"}
+_SKEW = 300.0  # seconds between two clocks
+
+
+@dataclass
+class Claude:
+    """The Messages API; settings go into the body as they are.
+
+    The key is `ANTHROPIC_API_KEY` at the time of the call.
+    """
+
+    base_url: str | None = None
+    name: str = "claude"
+
+    async def __aenter__(self) -> Claude:
+        from anthropic import AsyncAnthropic
+
+        key = os.environ.get("ANTHROPIC_API_KEY")
+        if not key:
+            raise RunError("set ANTHROPIC_API_KEY in the environment to call Claude")
+        # Retries are ours, or the cap would not hold; so is the time limit.
+        self._client = AsyncAnthropic(
+            api_key=key, base_url=self.base_url, max_retries=0, timeout=3600.0
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.close()
+
+    async def send(self, request: Request) -> Reply:
+        settings = dict(request.settings)
+        message = await self._client.messages.create(**_body(request), extra_body=settings)
+        return _reply(message)
+
+    async def submit(self, label: str, requests: Mapping[str, Request]) -> str:
+        items: Any = [
+            {"custom_id": key, "params": {**_body(request), **request.settings}}
+            for key, request in requests.items()
+        ]
+        batch = await self._client.messages.batches.create(requests=items)
+        return batch.id
+
+    async def find(self, batch: Batch, taken: set[str]) -> str | None:
+        """Batches have no name of ours here: the oldest unknown one of this size since then."""
+        found = None
+        async for other in self._client.messages.batches.list(limit=100):
+            if other.created_at.timestamp() < batch.made - _SKEW:
+                break  # newest first
+            counts = other.request_counts
+            size = sum(getattr(counts, name) for name in type(counts).model_fields)
+            if other.id not in taken and size == len(batch.keys):
+                found = other.id
+        return found
+
+    async def fetch(self, remote: str, keys: Sequence[str]) -> dict[str, Reply] | None:
+        batch = await self._client.messages.batches.retrieve(remote)
+        if batch.processing_status != "ended":
+            return None
+        replies = {}
+        async for line in await self._client.messages.batches.results(remote):
+            if line.result.type == "succeeded":
+                replies[line.custom_id] = _reply(line.result.message)
+            elif line.result.type == "errored":
+                error = line.result.error.error
+                if error.type == "invalid_request_error":
+                    replies[line.custom_id] = Reply("invalid", finish=error.message, usage=Usage())
+        return replies
+
+
+def _body(request: Request) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "model": request.model,
+        "max_tokens": request.max_tokens,
+        "messages": [{"role": "user", "content": request.prompt}],
+    }
+    if request.system:
+        cache = {"type": "ephemeral"}
+        body["system"] = [{"type": "text", "text": request.system, "cache_control": cache}]
+    return body
+
+
+def _reply(message: Any) -> Reply:
+    """A reply from a `Message`. Raises `Malformed` for anything else."""
+    blocks = getattr(message, "content", None)
+    usage = getattr(message, "usage", None)
+    if not isinstance(blocks, list):
+        raise Malformed("the answer is no message")
+    text = "".join(block.text for block in blocks if block.type == "text")
+    finish = message.stop_reason or ""
+    return Reply(
+        _STATUS.get(finish) or ("ok" if text.strip() else "empty"),
+        text=text,
+        thinking="".join(block.thinking for block in blocks if block.type == "thinking"),
+        finish=finish,
+        model=message.model,
+        usage=usage
+        and Usage(
+            input=usage.input_tokens,
+            cached=usage.cache_read_input_tokens or 0,
+            written=usage.cache_creation_input_tokens or 0,
+            output=usage.output_tokens,
+        ),
+    )

@@ -1,0 +1,134 @@
+"""Gemini through google-genai, thoughts requested: they come as separate parts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from s1lib.artifacts import RunError
+from s1lib.providers.calls import Reply, Request
+from s1lib.providers.prices import Usage
+from s1lib.providers.store import Batch
+
+if TYPE_CHECKING:
+    from google.genai import types
+
+_REFUSED = {"SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "LANGUAGE"}
+_ENDED = {"JOB_STATE_SUCCEEDED", "JOB_STATE_PARTIALLY_SUCCEEDED"}
+_DEAD = {"JOB_STATE_FAILED", "JOB_STATE_CANCELLED", "JOB_STATE_EXPIRED"}
+
+
+@dataclass
+class Gemini:
+    """The Gemini API; settings are fields of `GenerateContentConfig`, thoughts are always asked.
+
+    The key is `GEMINI_API_KEY` (or `GOOGLE_API_KEY`) at the time of the call.
+    """
+
+    base_url: str | None = None
+    name: str = "gemini"
+
+    async def __aenter__(self) -> Gemini:
+        from google import genai
+        from google.genai import types
+
+        key = os.environ.get("GEMINI_API_KEY") or os.environ.get("GOOGLE_API_KEY")
+        if not key:
+            raise RunError("set GEMINI_API_KEY in the environment to call Gemini")
+        once = types.HttpRetryOptions(attempts=1)  # retries are ours, or the cap would not hold
+        options = types.HttpOptions(base_url=self.base_url, retry_options=once)
+        self._client = genai.Client(api_key=key, http_options=options, vertexai=False).aio
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.aclose()
+
+    async def send(self, request: Request) -> Reply:
+        response = await self._client.models.generate_content(
+            model=request.model, contents=request.prompt, config=_config(request)
+        )
+        return _reply(response)
+
+    async def submit(self, label: str, requests: Mapping[str, Request]) -> str:
+        source: Any = [
+            {
+                "contents": [{"role": "user", "parts": [{"text": request.prompt}]}],
+                "config": _config(request),
+                "metadata": {"key": key},
+            }
+            for key, request in requests.items()
+        ]
+        model = next(iter(requests.values())).model
+        job = await self._client.batches.create(
+            model=model, src=source, config={"display_name": label}
+        )
+        return str(job.name)
+
+    async def find(self, batch: Batch, taken: set[str]) -> str | None:
+        async for job in await self._client.batches.list():
+            if job.display_name == batch.label:
+                return job.name
+        return None
+
+    async def fetch(self, remote: str, keys: Sequence[str]) -> dict[str, Reply] | None:
+        job = await self._client.batches.get(name=remote)
+        state = job.state.name if job.state else ""
+        if state in _DEAD:
+            return {}
+        if state not in _ENDED:
+            return None
+        answers = (job.dest and job.dest.inlined_responses) or []
+        return {
+            (answer.metadata or {}).get("key", key): _reply(answer.response)
+            for key, answer in zip(keys, answers, strict=True)
+            if answer.response
+        }
+
+
+def _config(request: Request) -> types.GenerateContentConfig:
+    from google.genai import types
+
+    return types.GenerateContentConfig(
+        system_instruction=request.system or None,
+        max_output_tokens=request.max_tokens,
+        **{"thinking_config": {"include_thoughts": True}, **request.settings},
+    )
+
+
+def _reply(response: types.GenerateContentResponse) -> Reply:
+    candidate = response.candidates[0] if response.candidates else None
+    feedback = response.prompt_feedback
+    finish = candidate.finish_reason.name if candidate and candidate.finish_reason else ""
+    if not candidate and feedback and feedback.block_reason:
+        finish = f"prompt {feedback.block_reason.name}"
+    parts = (candidate and candidate.content and candidate.content.parts) or []
+    text = "".join(part.text or "" for part in parts if not part.thought)
+    if finish in _REFUSED or finish.startswith("prompt"):
+        status = "refused"
+    elif finish == "MAX_TOKENS":
+        status = "cut"
+    else:
+        status = "ok" if text.strip() else "empty"
+    return Reply(
+        status,
+        text=text,
+        thinking="".join(part.text or "" for part in parts if part.thought),
+        finish=finish,
+        model=response.model_version or "",
+        usage=_usage(response.usage_metadata),
+    )
+
+
+def _usage(meta: types.GenerateContentResponseUsageMetadata | None) -> Usage | None:
+    """`prompt_token_count` includes what is cached, `candidates_token_count` no thoughts."""
+    if meta is None or meta.prompt_token_count is None:
+        return None
+    cached, thoughts = meta.cached_content_token_count or 0, meta.thoughts_token_count or 0
+    return Usage(
+        input=meta.prompt_token_count - cached,
+        cached=cached,
+        output=(meta.candidates_token_count or 0) + thoughts,
+        thinking=thoughts,
+    )

@@ -1,0 +1,101 @@
+"""Any OpenAI-compatible server, for R1-style teachers (s1K-1.1 was made with DeepSeek-R1).
+
+The thinking trace comes as `reasoning_content` (DeepSeek), as `reasoning` (vLLM) or between
+`<think>` tags.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from s1lib.artifacts import RunError
+from s1lib.providers.calls import Reply, Request
+from s1lib.providers.faults import Malformed
+from s1lib.providers.prices import Usage
+
+_STATUS = {"content_filter": "refused", "length": "cut"}
+
+
+@dataclass
+class OpenAI:
+    """The Chat Completions API; settings go into the body as they are.
+
+    Key and server are `OPENAI_API_KEY` and `OPENAI_BASE_URL` at the time of the call.
+    """
+
+    base_url: str | None = None
+    name: str = "openai"
+
+    async def __aenter__(self) -> OpenAI:
+        from openai import AsyncOpenAI
+
+        key = os.environ.get("OPENAI_API_KEY")
+        if not key:
+            raise RunError("set OPENAI_API_KEY in the environment (any text for a local server)")
+        self._client = AsyncOpenAI(
+            api_key=key, base_url=self.base_url, max_retries=0, timeout=3600.0
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.close()
+
+    async def send(self, request: Request) -> Reply:
+        turns: list[Any] = [{"role": "user", "content": request.prompt}]
+        if request.system:
+            turns.insert(0, {"role": "system", "content": request.system})
+        completion = await self._client.chat.completions.create(
+            model=request.model,
+            messages=turns,
+            max_tokens=request.max_tokens,
+            extra_body=dict(request.settings),
+        )
+        return _reply(completion)
+
+
+def split_thinking(text: str) -> tuple[str, str]:
+    """Thinking and answer of a text with `<think>` tags; templates may swallow the first tag."""
+    thinking, tag, answer = text.partition("</think>")
+    if not tag:
+        opened = text.lstrip().startswith("<think>")
+        thinking, answer = (text, "") if opened else ("", text)
+    return thinking.strip().removeprefix("<think>").strip(), answer.strip()
+
+
+def _reply(completion: Any) -> Reply:
+    """A reply from a `ChatCompletion`. Raises `Malformed` for anything else."""
+    choices = getattr(completion, "choices", None)
+    if not isinstance(choices, list):
+        raise Malformed("the answer is no chat completion")
+    if not choices:
+        return Reply("empty", model=completion.model or "", usage=_usage(completion.usage))
+    message, finish = choices[0].message, choices[0].finish_reason or ""
+    thinking, text = split_thinking(message.content or "")
+    separate = getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None)
+    status = _STATUS.get(finish) or ("ok" if text else "empty")
+    if message.refusal:
+        status, text = "refused", message.refusal
+    return Reply(
+        status,
+        text=text,
+        thinking=separate or thinking,
+        finish=finish,
+        model=completion.model or "",
+        usage=_usage(completion.usage),
+    )
+
+
+def _usage(usage: Any) -> Usage | None:
+    """`prompt_tokens` includes what is cached, `completion_tokens` includes thinking."""
+    if usage is None:
+        return None
+    cached = (usage.prompt_tokens_details and usage.prompt_tokens_details.cached_tokens) or 0
+    details = usage.completion_tokens_details
+    return Usage(
+        input=usage.prompt_tokens - cached,
+        cached=cached,
+        output=usage.completion_tokens,
+        thinking=(details and details.reasoning_tokens) or 0,
+    )

@@ -1,0 +1,244 @@
+"""The store: every answer received and every call sent, in one SQLite file.
+
+An answer and the settling of its call are one transaction, flushed to disk, so that a process
+killed at any moment loses nothing it had received. One process writes at a time (an advisory
+lock that dies with its holder); anybody may read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from s1lib.artifacts import RunError
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, request TEXT, reply TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS calls (
+    id INTEGER PRIMARY KEY,
+    key TEXT NOT NULL,
+    batch TEXT,                    -- the batch it travelled in, if any
+    dollars REAL NOT NULL,         -- reserved while in flight, then what it cost at most
+    outcome TEXT                   -- NULL while in flight
+);
+CREATE TABLE IF NOT EXISTS batches (
+    label TEXT PRIMARY KEY,
+    provider TEXT NOT NULL,
+    model TEXT NOT NULL,
+    keys TEXT NOT NULL,
+    made REAL NOT NULL,            -- seconds since 1970
+    remote TEXT,                   -- the provider's name for it, once known
+    open INTEGER DEFAULT 1
+);
+CREATE INDEX IF NOT EXISTS flying ON calls (key) WHERE outcome IS NULL;
+"""
+_SPARE = 64 * 2**20  # bytes that must stay free, so that an answer in flight can be stored
+
+
+class Lost(NamedTuple):
+    """Calls that were in flight when a process died: counted as spent at their worst case."""
+
+    calls: int
+    dollars: float
+
+
+@dataclass
+class Batch:
+    """A batch that a provider works on. `sent` says that it may have arrived there."""
+
+    label: str
+    provider: str
+    model: str
+    keys: list[str]
+    made: float
+    remote: str | None = None
+    sent: bool = False
+
+
+class Store:
+    """Answers by key, and a ledger of calls. Open it with `with`; raises only `RunError`.
+
+    `write=False` reads beside a writer and takes no lock.
+    """
+
+    def __init__(self, path: str | Path, write: bool = True) -> None:
+        self.path = Path(path)
+        self.spent = 0.0
+        self.lost = Lost(0, 0.0)
+        with contextlib.ExitStack() as stack, self._errors():
+            if write:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(self._lock())
+            mode = "rwc" if write else "ro"
+            self._db = sqlite3.connect(
+                f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None
+            )
+            stack.callback(self._db.close)
+            if write:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA synchronous=FULL")
+                self._db.executescript(_SCHEMA)
+                self._recover()
+            self._close = stack.pop_all().close
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    # Answers
+
+    def get(self, keys: Iterable[str]) -> dict[str, Any]:
+        """The stored replies among `keys` (decoded JSON)."""
+        found = {}
+        with self._errors():
+            for key in set(keys):
+                row = self._db.execute("SELECT reply FROM answers WHERE key=?", (key,)).fetchone()
+                if row:
+                    found[key] = json.loads(row[0])
+        return found
+
+    def put(self, replies: dict[str, Any]) -> None:
+        """Store free replies (JSON values), all or none. The first stored answer stays."""
+        with self._errors(), self._transaction():
+            for key, reply in replies.items():
+                self._insert(key, None, reply)
+
+    # The ledger
+
+    def send(self, key: str, reserved: float) -> int:
+        """Note a call before it is sent; returns its id."""
+        if shutil.disk_usage(self.path.parent).free < _SPARE:
+            raise RunError(f"the disk of {self.path} is nearly full: free some space, run again")
+        with self._errors():
+            cursor = self._db.execute(
+                "INSERT INTO calls (key, dollars) VALUES (?, ?)", (key, reserved)
+            )
+        self.spent += reserved
+        return int(cursor.lastrowid or 0)
+
+    def settle(
+        self, call: int, dollars: float, outcome: str, request: Any = None, reply: Any = None
+    ) -> None:
+        """Note how a call ended, what it cost, and its answer if it brought one."""
+        with self._errors(), self._transaction():
+            key, reserved = self._db.execute(
+                "SELECT key, dollars FROM calls WHERE id=?", (call,)
+            ).fetchone()
+            if reply is not None:
+                self._insert(key, request, reply)
+            self._db.execute(
+                "UPDATE calls SET dollars=?, outcome=? WHERE id=?", (dollars, outcome, call)
+            )
+        self.spent += dollars - reserved
+
+    def send_batch(self, batch: Batch, reserved: dict[str, float]) -> None:
+        """Note a batch, and one call per key, before it is sent."""
+        with self._errors(), self._transaction():
+            self._db.execute(
+                "INSERT INTO batches (label, provider, model, keys, made) VALUES (?, ?, ?, ?, ?)",
+                (batch.label, batch.provider, batch.model, json.dumps(batch.keys), batch.made),
+            )
+            self._db.executemany(
+                "INSERT INTO calls (key, batch, dollars) VALUES (?, ?, ?)",
+                [(key, batch.label, reserved[key]) for key in batch.keys],
+            )
+        self.spent += sum(reserved.values())
+
+    def name_batch(self, label: str, remote: str) -> None:
+        """Note what the provider calls a batch."""
+        with self._errors():
+            self._db.execute("UPDATE batches SET remote=? WHERE label=?", (remote, label))
+
+    def end_batch(self, label: str) -> None:
+        """Note that a batch is collected (all its calls are settled)."""
+        with self._errors():
+            self._db.execute("UPDATE batches SET open=0 WHERE label=?", (label,))
+
+    def batches(self, provider: str) -> list[Batch]:
+        """The batches of a provider that are still to be collected."""
+        query = "SELECT label, model, keys, made, remote FROM batches WHERE open AND provider=?"
+        with self._errors():
+            rows = self._db.execute(query, (provider,)).fetchall()
+        return [
+            Batch(label, provider, model, json.loads(keys), made, remote, sent=True)
+            for label, model, keys, made, remote in rows
+        ]
+
+    def remotes(self) -> set[str]:
+        """The providers' names of all batches, open or not."""
+        with self._errors():
+            return {name for (name,) in self._db.execute("SELECT remote FROM batches")}
+
+    def flying(self, label: str) -> dict[str, tuple[int, float]]:
+        """What a batch still has in flight: by key, call id and reserved dollars."""
+        query = "SELECT key, id, dollars FROM calls WHERE batch=? AND outcome IS NULL"
+        with self._errors():
+            return {key: (call, worst) for key, call, worst in self._db.execute(query, (label,))}
+
+    def outcomes(self) -> dict[str, int]:
+        """How many calls ended how, over the store's whole life."""
+        query = "SELECT coalesce(outcome, 'in flight'), count(*) FROM calls GROUP BY 1"
+        with self._errors():
+            return dict(self._db.execute(query).fetchall())
+
+    # Inside
+
+    def _insert(self, key: str, request: Any, reply: Any) -> None:
+        self._db.execute(
+            "INSERT OR IGNORE INTO answers VALUES (?, ?, ?)",
+            (key, request and json.dumps(request), json.dumps(reply, ensure_ascii=False)),
+        )
+
+    def _recover(self) -> None:
+        """Whatever was in flight when its process died may have cost its worst case."""
+        where = "outcome IS NULL AND batch IS NULL"
+        query = f"SELECT count(*), total(dollars) FROM calls WHERE {where}"
+        self.lost = Lost(*self._db.execute(query).fetchone())
+        self._db.execute(f"UPDATE calls SET outcome='killed' WHERE {where}")
+        (self.spent,) = self._db.execute("SELECT total(dollars) FROM calls").fetchone()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[None]:
+        with open(self.path.with_suffix(".lock"), "a+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                holder = file.read().strip() or "unknown"
+                raise RunError(
+                    f"{self.path} is in use by process {holder}: wait for it or stop it"
+                ) from None
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise RunError(
+                f"{self.path} cannot be used ({error}): free disk space, or, if the file is "
+                f"damaged, repair a copy with `sqlite3 {self.path.name} .recover`"
+            ) from None
