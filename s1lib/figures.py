@@ -8,6 +8,7 @@ tokens per question; intervals are at 95%.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +29,8 @@ Facts = dict[str, dict[str, Any]]
 INK, MUTED, RULE = "#24292f", "#57606a", "#d0d7de"
 # Okabe and Ito's palette: distinct for colour-blind readers, and in grey by brightness.
 BLUE, ORANGE, GREEN, PURPLE, SKY = "#0072b2", "#d55e00", "#009e73", "#aa4499", "#56b4e9"
+_CURVE = ("budget", "waits", "thinking_tokens", "value", "low", "high", "n")
 COLOURS = dict(zip(BENCHMARKS, (BLUE, ORANGE, GREEN), strict=True))
-_MARKS = {"published": "o", "measured": "o", "Wait": "^"}
 
 
 def style() -> None:
@@ -130,7 +131,7 @@ def make(name: str, facts: Facts, run: Path) -> Figure | pd.DataFrame | None:
     folder = run / "figures"
     write_text(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
     if exhibit.draw is None:
-        return table
+        return table.set_index(list(table.columns[: 2 if table.columns[0] == "origin" else 1]))
     figure = exhibit.draw(table)
     save(figure, folder / f"{name}.svg")
     return figure
@@ -399,8 +400,8 @@ def table_7(facts: Facts) -> pd.DataFrame | None:
     if not ours:
         return None
     table = pd.DataFrame(ours)
-    columns = {"n": "measured", "published_n": "published", "why": "difference explained"}
-    return table.rename(columns=columns)
+    columns = {"source": "source", "published_n": "published", "n": "measured", "why": "why"}
+    return table[[c for c in columns if c in table]].rename(columns=columns)
 
 
 def plain_table(chapter: str, key: str) -> Callable[[Facts], pd.DataFrame | None]:
@@ -438,12 +439,14 @@ def draw_scaling(table: pd.DataFrame) -> Figure:
             if not curve.empty:
                 axes.set_title(f"{curve['benchmark'].iloc[0]}, n = {int(curve['n'].iloc[0])}")
         who = "Published (s1-32B)" if origin == "published" else "Measured here"
-        row[0].set_ylabel(f"{who}\naccuracy (%)")
+        row[0].set_ylabel(f"{who}\naccuracy (%)", labelpad=6)
         for axes in row:
             axes.set_ylim(-4, 104)
             axes.set_yticks(range(0, 101, 20))
     for axes in grid[-1]:
         axes.set_xlabel("mean thinking tokens (log scale)")
+    figure.legend(handles=_legend(), loc="outside lower center", ncols=3, handlelength=2.2)
+    figure.get_layout_engine().set(h_pad=0.06, w_pad=0.06)  # type: ignore[union-attr, call-arg]
     plt.close(figure)
     return figure
 
@@ -574,7 +577,8 @@ def draw_lengths(table: pd.DataFrame) -> Figure:
         axes.bar(part["low"], part["count"], width=width, align="edge", color=colour,
                  edgecolor="white", linewidth=0.5)  # fmt: skip
         axes.grid(axis="x", visible=False)
-        axes.set_title(f"{origin.capitalize()}, n = {int(part['count'].sum()):,}")
+        what = "s1K, Gemini's traces" if origin == "published" else "all traces"
+        axes.set_title(f"{origin.capitalize()}: {what}, n = {int(part['count'].sum()):,}")
         axes.set_xlabel("thinking tokens")
     row[0].set_ylabel("traces")
     plt.close(figure)
@@ -590,9 +594,7 @@ def draw_funnel(table: pd.DataFrame) -> Figure:
     for label, column, colour, shift in series:
         if f"{column} %" not in table:
             continue
-        for y, (share, count) in enumerate(
-            zip(table[f"{column} %"], table[column], strict=True)
-        ):
+        for y, (share, count) in enumerate(zip(table[f"{column} %"], table[column], strict=True)):
             if pd.isna(share):
                 continue
             axes.barh(y + shift, share, height=0.36, color=colour,
@@ -642,8 +644,7 @@ def without_cap(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _point(point: dict[str, Any]) -> dict[str, Any]:
     low, high = point.get("ci95") or (None, None)
-    keys = ("budget", "waits", "thinking_tokens", "value", "n")
-    return {**{key: point.get(key) for key in keys}, "low": low, "high": high}
+    return {**{key: point.get(key) for key in _CURVE}, "low": low, "high": high}
 
 
 def _with_interval(point: dict[str, Any]) -> dict[str, Any]:
@@ -653,8 +654,7 @@ def _with_interval(point: dict[str, Any]) -> dict[str, Any]:
 
 
 def _curve_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    columns = "origin benchmark budget waits thinking_tokens value low high n".split()
-    table = pd.DataFrame(rows)[columns]
+    table = pd.DataFrame(rows)[["origin", "benchmark", *_CURVE]]
     return table.astype({"budget": "Int64", "waits": "Int64", "n": "Int64"})
 
 
@@ -686,9 +686,7 @@ def _cell(value: Any) -> Any:
     return f"{value:.1f}" if isinstance(value, float) else value
 
 
-def _draw_curve(
-    axes: Axes, curve: pd.DataFrame, colour: str, name_points: bool = False
-) -> None:
+def _draw_curve(axes: Axes, curve: pd.DataFrame, colour: str, name_points: bool = False) -> None:
     """Budgets joined by a solid line, Waits by a dashed one that starts where thinking ends."""
     if curve.empty:
         axes.text(0.5, 0.5, "not run", transform=axes.transAxes, ha="center", color=MUTED)
@@ -707,11 +705,28 @@ def _draw_curve(
                   markersize=7, color=colour, clip_on=False)  # fmt: skip
     _log2_tokens(axes, curve["thinking_tokens"])
     if name_points:
-        for _, point in waits.iterrows():
-            _label(axes, point["thinking_tokens"], point["value"], f"×{point['waits']}")
-        for _, point in cuts.iterrows():
-            name = "natural end" if pd.isna(point["budget"]) else f"{point['budget']:,}"
-            _label(axes, point["thinking_tokens"], point["value"], name, below=True)
+        for i, point in enumerate(waits.to_dict("records")):
+            high = 7 + 9 * (i % 2)
+            _label(axes, point["thinking_tokens"], point["value"], f"×{point['waits']}", high)
+        named = 0.0
+        for point in cuts.to_dict("records"):
+            if point["thinking_tokens"] > 1.3 * named:  # room for its name
+                named = point["thinking_tokens"]
+                name = "end" if pd.isna(point["budget"]) else f"{point['budget']:,}"
+                _label(axes, named, point["value"], name, -7)
+
+
+def _legend() -> list[Any]:
+    """What the marks mean, in grey, since colours name benchmarks."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    return [
+        Line2D([], [], color=MUTED, marker="o", label="budget: thinking cut at a maximum"),
+        Line2D([], [], color=MUTED, marker="^", markersize=7, linestyle=(0, (2, 1.2)),
+               label="“Wait”: the end of thinking ignored"),
+        Patch(color=MUTED, alpha=0.2, linewidth=0, label="95% interval"),
+    ]  # fmt: skip
 
 
 def _interval_band(axes: Axes, x: pd.Series, curve: pd.DataFrame, colour: str) -> None:
@@ -735,10 +750,11 @@ def _log2_tokens(axes: Axes, tokens: pd.Series) -> None:
     axes.minorticks_off()
 
 
-def _label(axes: Axes, x: float, y: float, text: str, below: bool = False) -> None:
+def _label(axes: Axes, x: float, y: float, text: str, height: float = 7) -> None:
+    """Text centred above a point, or below it for a negative height (in points)."""
     axes.annotate(
-        text, (x, y), xytext=(0, -7 if below else 7), textcoords="offset points", ha="center",
-        va="top" if below else "bottom", fontsize=8, color=MUTED,
+        text, (x, y), xytext=(0, height), textcoords="offset points", ha="center",
+        va="top" if height < 0 else "bottom", fontsize=8, color=MUTED,
     )  # fmt: skip
 
 
@@ -749,7 +765,7 @@ def _name_end(axes: Axes, x: float, y: float, text: str, colour: str) -> None:
 
 
 def _short(title: str) -> str:
-    return title if len(title) <= 30 else title[:28].rstrip(" ,;") + " …"
+    return textwrap.shorten(title, width=34, placeholder=" …")
 
 
 EXHIBITS = {
