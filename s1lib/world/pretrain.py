@@ -1,0 +1,190 @@
+"""Pretrain the two base models of the laptop world: `python -m s1lib pretrain`.
+
+Qwen2 architecture, a byte-level BPE tokenizer of our own with ChatML tokens, bf16 safetensors. The
+whole recipe is here; the corpus is `s1lib.world.corpus`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+import torch
+from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
+
+from s1lib.artifacts import write_json
+from s1lib.world.corpus import documents
+
+WEIGHTS = Path(__file__).parent / "weights"
+VOCABULARY = 640
+SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|fim_pad|>")
+TEMPLATE = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+WINDOW = 1024
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Size and schedule of one base model."""
+
+    hidden: int
+    layers: int
+    heads: int
+    mlp: int
+    tokens: int
+    batch: int = 8192
+    lengths: tuple[int, int] = (256, 512)
+    muon_rate: float = 0.02
+    adam_rate: float = 3e-3
+    warmup: float = 0.01
+    decay: float = 0.4
+    seed: int = 0
+
+
+RECIPES = {
+    "small": Recipe(hidden=128, layers=4, heads=2, mlp=352, tokens=40_000_000),
+    "base": Recipe(hidden=192, layers=6, heads=3, mlp=512, tokens=40_000_000),
+}
+
+
+def train_tokenizer(seed: int = 0, sample: int = 20_000) -> Qwen2Tokenizer:
+    """Byte-level BPE on a sample of the corpus, split into digits as Qwen2's own tokenizer is."""
+    texts = (text.replace("<|", "< |") for text in islice(documents(seed), sample))
+    tokenizer = Qwen2Tokenizer().train_new_from_iterator(
+        texts, VOCABULARY - 3, new_special_tokens=list(SPECIAL[1:])
+    )
+    tokenizer.chat_template = TEMPLATE
+    tokenizer.eos_token, tokenizer.pad_token = "<|im_end|>", "<|fim_pad|>"
+    tokenizer.model_max_length = WINDOW
+    return tokenizer
+
+
+def batches(tokenizer: Qwen2Tokenizer, recipe: Recipe) -> Iterator[torch.Tensor]:
+    """Endless batches of ids, shape (rows, length + 1), dtype int64: documents end to end.
+
+    Short and long documents go to rows of two lengths, because attention over short rows is
+    cheaper. Every batch has `recipe.batch` targets.
+    """
+    stream = documents(recipe.seed + 1)
+    waiting: dict[int, list[int]] = {length: [] for length in recipe.lengths}
+    while True:
+        for ids in tokenizer(list(islice(stream, 256)), add_special_tokens=False)["input_ids"]:
+            waiting[next((n for n in recipe.lengths if len(ids) <= n), recipe.lengths[-1])] += ids
+        for length, ids in waiting.items():
+            need = recipe.batch // length * (length + 1)
+            while len(ids) >= need:
+                yield torch.tensor(ids[:need]).view(-1, length + 1)
+                del ids[:need]
+
+
+def new_model(recipe: Recipe, tokenizer: Qwen2Tokenizer) -> Qwen2ForCausalLM:
+    torch.manual_seed(recipe.seed)
+    config = Qwen2Config(
+        vocab_size=VOCABULARY,
+        hidden_size=recipe.hidden,
+        intermediate_size=recipe.mlp,
+        num_hidden_layers=recipe.layers,
+        num_attention_heads=recipe.heads,
+        num_key_value_heads=1,
+        max_position_embeddings=WINDOW,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.convert_tokens_to_ids("<|im_end|>"),
+        pad_token_id=tokenizer.convert_tokens_to_ids("<|fim_pad|>"),
+        use_cache=False,
+    )
+    return Qwen2ForCausalLM(config)
+
+
+def pretrain(name: str, recipe: Recipe, folder: Path, device: str) -> None:
+    """Train one model and save it with its model card in `folder`/`name`."""
+    tokenizer = load_tokenizer(folder)
+    model = new_model(recipe, tokenizer).to(device)
+    if device == "cpu":  # the fused CPU kernel's backward pass is slower than plain matrix products
+        model.set_attn_implementation("eager")
+    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
+    others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
+    muon = torch.optim.Muon(matrices, lr=recipe.muon_rate, weight_decay=0.01)
+    adam = torch.optim.AdamW(others, lr=recipe.adam_rate, betas=(0.9, 0.95), weight_decay=0.0)
+    forward = torch.compile(model, dynamic=False)
+    steps = recipe.tokens // recipe.batch
+    log, start = [], time.time()
+    for step, batch in enumerate(islice(batches(tokenizer, recipe), steps)):
+        scale = schedule(step / steps, recipe)
+        for optimizer, rate in ((muon, recipe.muon_rate), (adam, recipe.adam_rate)):
+            optimizer.param_groups[0]["lr"] = rate * scale
+        ids = batch.to(device)
+        with torch.autocast(device, dtype=torch.bfloat16):
+            logits = forward(input_ids=ids[:, :-1]).logits
+        loss = torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten())
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer in (muon, adam):
+            optimizer.step()
+            optimizer.zero_grad()
+        if step % 50 == 0 or step == steps - 1:
+            seconds = time.time() - start
+            tokens = (step + 1) * recipe.batch
+            log.append({"step": step, "tokens": tokens, "loss": round(loss.item(), 4)})
+            rate = tokens / seconds
+            left = (recipe.tokens - tokens) / rate / 60
+            print(f"{name} {step}/{steps} loss {loss:.4f} {rate:,.0f} tok/s {left:.0f} min", flush=True)
+        if step % 500 == 499 or step == steps - 1:
+            save(name, model, tokenizer, recipe, log, folder, device, time.time() - start)
+
+
+def schedule(done: float, recipe: Recipe) -> float:
+    """Warm up, hold, then decay linearly to zero."""
+    return min(1.0, done / recipe.warmup, (1 - done) / recipe.decay)
+
+
+def save(name, model, tokenizer, recipe, log, folder, device, seconds) -> None:
+    target = folder / name
+    target.mkdir(parents=True, exist_ok=True)
+    state = Qwen2ForCausalLM(model.config)
+    state.load_state_dict({k: v.cpu() for k, v in model.state_dict().items()})
+    state.config.use_cache = True
+    state.to(torch.bfloat16).save_pretrained(target)
+    tokenizer.save_pretrained(target)
+    write_json(
+        target / "training.json",
+        {
+            "recipe": asdict(recipe),
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "log": log,
+            "minutes": round(seconds / 60, 1),
+            "device": device if device == "cuda" else f"cpu ({torch.get_num_threads()} threads)",
+            "dtype": "bf16 autocast, fp32 weights",
+            "torch": torch.__version__,
+            "command": f"python -m s1lib pretrain {name}",
+        },
+    )
+
+
+def load_tokenizer(folder: Path) -> Qwen2Tokenizer:
+    if not (folder / "tokenizer" / "tokenizer.json").is_file():
+        train_tokenizer().save_pretrained(folder / "tokenizer")
+    return Qwen2Tokenizer.from_pretrained(folder / "tokenizer")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("models", nargs="*", default=list(RECIPES), help="small, base (default both)")
+    parser.add_argument("--folder", type=Path, default=WEIGHTS, help="where the models go")
+    parser.add_argument("--tokens", type=int, help="tokens to train on, instead of the recipe's")
+
+
+def main(args: argparse.Namespace) -> None:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    for name in args.models:
+        recipe = RECIPES[name]
+        if args.tokens:
+            recipe = Recipe(**{**asdict(recipe), "tokens": args.tokens})
+        pretrain(name, recipe, args.folder, device)

@@ -1,0 +1,158 @@
+"""The world's 16 question sources, mirroring the paper's (Table 7), and its three benchmarks.
+
+Like the real sources they differ in size, in subject and in difficulty: the largest is broad and
+mostly easy, AIME's and GPQA's are hard, competitive programming comes without reference solutions.
+And like them they are not clean: some questions need a picture that is not there, some are a
+benchmark's.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from s1lib.artifacts import RunError
+from s1lib.world.corpus import draw_options, with_options
+from s1lib.world.families import FAMILIES, make_problem
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source: the families it draws from and the number of steps its problems take."""
+
+    families: tuple[str, ...]
+    steps: tuple[int, int]
+    cot_type: str = "math"
+    choice: bool = False
+    solved: bool = True
+
+
+SOURCES: dict[str, Source] = {
+    "MATH": Source(
+        ("roots", "system", "divisor", "dice", "ways", "congruence", "tickets"), (1, 24)
+    ),
+    "OlympicArena": Source(
+        ("comets", "cooling", "braking", "colony", "order"), (2, 30), "science", solved=False
+    ),
+    "TheoremQA": Source(("series", "divisor", "order", "dice"), (2, 20)),
+    "NuminaMATH": Source(
+        (
+            "congruence",
+            "roots",
+            "rectangle",
+            "system",
+            "series",
+            "ways",
+            "tickets",
+            "divisor",
+        ),
+        (1, 16),
+    ),
+    "OmniMath": Source(("orbit", "order", "recurrence", "congruence", "coins"), (4, 40)),
+    "SciEval": Source(("colony", "cooling"), (1, 6), "health science"),
+    "OlympiadBench": Source(("roots", "rectangle", "braking", "meeting", "orbit"), (6, 40)),
+    "JEEBench": Source(("meeting", "cooling", "system", "roots"), (4, 30), "science"),
+    "AGIEval": Source(("tickets", "savings", "meeting", "system"), (1, 8), "english"),
+    "s1-prob": Source(("dice", "ways"), (10, 40)),
+    "GPQA": Source(
+        ("comets", "colony", "cooling", "braking", "meeting", "check-digit"),
+        (6, 40),
+        "science",
+        choice=True,
+    ),
+    "xword": Source(("check-digit",), (1, 6), "crossword"),
+    "USACO": Source(("probe", "coins", "orbit"), (4, 30), "coding", solved=False),
+    "s1-teasers": Source(("comets", "coins", "savings"), (10, 40)),
+    "LiveCodeBench": Source(("probe", "orbit"), (6, 40), "coding", solved=False),
+    "AIME": Source(("congruence", "order", "coins", "recurrence", "dice", "ways"), (10, 40)),
+}
+"""In the order of the paper's collection script, which matters for near-duplicates."""
+
+BENCHMARKS: dict[str, Source] = {
+    "mini-AIME": Source(
+        ("congruence", "order", "coins", "recurrence", "orbit", "roots", "series"), (10, 40)
+    ),
+    "mini-MATH": Source(tuple(FAMILIES), (2, 40)),
+    "mini-GPQA": Source(
+        ("comets", "colony", "cooling", "braking", "meeting", "check-digit", "probe"),
+        (4, 40),
+        "science",
+        choice=True,
+    ),
+}
+
+PICTURES = ("[asy] draw(A--B); [/asy]", "![Image](figure.png)")
+PICTURE_SHARE = 0.03
+LEAK_SHARE = 0.01
+
+
+def rows(source: str, n: int, seed: int) -> list[Row]:
+    """`n` rows with different questions; the same arguments give the same rows.
+
+    Columns: question, solution (or None), answer, cot_type, source_type, source, metadata (JSON
+    text with family, params, msc and, for multiple choice, options). Raises `RunError` on an
+    unknown source or when a source cannot give that many.
+    """
+    kind = _named(source, SOURCES)
+    rng = random.Random(f"{source}/{seed}")
+    leaks = [row for name in BENCHMARKS for row in benchmark(name, 100, seed)]
+    found: dict[str, Row] = {}
+    for _ in range(50 * n + 1000):
+        if len(found) == n:
+            return list(found.values())
+        row = rng.choice(leaks) if rng.random() < LEAK_SHARE else _draw(rng, kind)
+        question = row["question"]
+        if rng.random() < PICTURE_SHARE:
+            question = f"{question} {rng.choice(PICTURES)}"
+        found[question] = {
+            "question": question,
+            "solution": f"The answer is {row['answer']}." if kind.solved else None,
+            "answer": row["answer"],
+            "cot_type": kind.cot_type,
+            "source_type": f"world/{source}",
+            "source": source,
+            "metadata": row["metadata"],
+        }
+    raise RunError(f"source {source} has no {n} different questions: ask for a smaller pool")
+
+
+def benchmark(name: str, n: int, seed: int) -> list[Row]:
+    """`n` different problems of a benchmark: question, answer, answer_type, metadata.
+
+    A longer benchmark begins with a shorter one of the same seed.
+    """
+    kind = _named(name, BENCHMARKS)
+    rng = random.Random(f"benchmark/{name}/{seed}")
+    found: dict[str, Row] = {}
+    while len(found) < n:
+        row = _draw(rng, kind)
+        found.setdefault(row["question"], row)
+    return list(found.values())
+
+
+def _draw(rng: random.Random, kind: Source) -> Row:
+    problem = make_problem(rng, rng.choice(kind.families), *kind.steps)
+    options = draw_options(problem, rng) if kind.choice else None
+    facts: Row = {
+        "family": problem.family.name,
+        "msc": problem.family.msc,
+        "params": problem.params,
+    }
+    if options:
+        facts["options"] = options
+    return {
+        "question": with_options(problem.question, options),
+        "answer": "ABCD"[options.index(problem.answer)] if options else problem.answer,
+        "answer_type": "choice" if options else "integer",
+        "metadata": json.dumps(facts, sort_keys=True),
+    }
+
+
+def _named(name: str, table: dict[str, Source]) -> Source:
+    if name not in table:
+        raise RunError(f"unknown source {name!r}: use one of {', '.join(table)}")
+    return table[name]

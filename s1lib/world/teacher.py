@@ -1,0 +1,129 @@
+"""The scripted teacher: writes thinking traces that try, state, doubt, check and correct.
+
+It plays the part that Gemini plays in the paper. It tries candidates quickly and, like a hurried
+reader, looks at the main condition only. When a candidate fits it states an answer; sometimes it
+then doubts ("Wait, check ..."), works the candidate out, looks at the whole condition, and goes on
+if the candidate fails. So some of its answers are wrong, as Gemini's are (in the paper 53.6% of the
+final 1,000 are right).
+
+Steps of a trace are separated by blank lines.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass
+
+from s1lib.world.families import Problem, Step, rebuild
+
+DOUBTS = (("Wait", 0.7), ("Hmm", 0.2), ("Alternatively", 0.1))
+
+
+@dataclass(frozen=True)
+class Habits:
+    """How the solver works; all values are probabilities.
+
+    `doubt`: a stated answer is checked. `again`: a confirmed answer is checked once more. `slip`: a
+    wrong candidate is taken for a right one on the way. `alert`: the whole condition is looked at
+    from the start, as after a failed check.
+    """
+
+    doubt: float = 0.4
+    again: float = 0.1
+    slip: float = 0.08
+    alert: float = 0.0
+    work: float = 0.0
+
+
+TEACHER = Habits()
+
+
+def think(question: str, metadata: str, seed: int = 0) -> tuple[str, str]:
+    """The thinking trace and the attempt for a question of the world.
+
+    `metadata` is the row's JSON text with `family`, `params` and, for multiple choice, `options`.
+    The same question and seed give the same trace. Raises `ValueError` on other metadata.
+    """
+    facts = json.loads(metadata)
+    problem = rebuild(facts["family"], facts["params"])
+    rng = random.Random(f"{seed}/{question}")
+    trace, answer = solve(problem, rng, TEACHER, facts.get("options"))
+    final = "Final Answer: " if rng.random() < 0.5 else "Answer: "
+    return trace, final + answer
+
+
+def solve(
+    problem: Problem, rng: random.Random, habits: Habits, options: list[str] | None = None
+) -> tuple[str, str]:
+    """A thinking trace and the answer that it ends in (a letter where there are `options`)."""
+    worked = rng.random() < habits.work
+    alert = rng.random() < habits.alert
+    steps = problem.steps
+    slip_at = -1
+    if rng.random() < habits.slip and len(steps) > 2 and not steps[-1].side.startswith(("over", "below")):
+        slip_at = rng.randrange(len(steps) - 1)
+    lines: list[str] = []
+    count, last = 0, steps[-1]
+    for index, step in enumerate(steps):
+        last = step
+        slipped = index == slip_at and not step.hit
+        hit = step.hit or slipped
+        count += step.hit
+        if problem.family.counts:
+            lines.append(_line(step, worked, step.hit) + (f",{count}." if step.hit else "."))
+            continue
+        side = f",{step.side} {_yes(step.side_ok)}" if hit and alert and step.side else ""
+        value = steps[-1].value if slipped else step.value
+        lines.append(
+            (f"{step.name}:{value} yes" if slipped else _line(step, worked, hit)) + side + "."
+        )
+        if not hit or (side and not step.side_ok):
+            continue
+        lines.append(_so(str(step.number), options))
+        if rng.random() >= habits.doubt:
+            break
+        lines[-1] += "\n" + _check(step, rng)
+        if step.right:
+            break
+        alert = True
+    answer = str(count if problem.family.counts else last.number)
+    if problem.family.counts:
+        lines.append(_so(answer, options))
+        if rng.random() < habits.doubt:
+            lines[-1] += "\n" + _check(last, rng)
+    if "check" in lines[-1]:
+        lines.append(_so(answer, options))
+        if rng.random() < habits.again:
+            lines[-1] += "\n" + _check(last, rng)
+            lines.append(_so(answer, options))
+    return "\n\n".join(lines), _letter(answer, options) if options else answer
+
+
+def _line(step: Step, worked: bool, hit: bool) -> str:
+    return f"{step.name}:{step.work if worked else step.value} {_yes(hit)}"
+
+
+def _check(step: Step, rng: random.Random) -> str:
+    """A second, careful look at a candidate: the working, then every part of the condition."""
+    words, weights = zip(*DOUBTS, strict=True)
+    word = rng.choices(words, weights)[0]
+    side = f",{step.side} {_yes(step.side_ok)}" if step.hit and step.side else ""
+    return f"{word}, check {step.name}:{step.work} {_yes(step.hit)}{side}."
+
+
+def _so(answer: str, options: list[str] | None) -> str:
+    return f"So {answer},{_letter(answer, options)}." if options else f"So {answer}."
+
+
+def _letter(answer: str, options: list[str] | None) -> str:
+    """The option's letter; a solver whose answer is not offered picks the nearest number."""
+    assert options is not None
+    if answer in options:
+        return "ABCD"[options.index(answer)]
+    distance = [abs(int(option) - int(answer)) for option in options]
+    return "ABCD"[distance.index(min(distance))]
+
+
+def _yes(truth: bool) -> str:
+    return "yes" if truth else "no"
