@@ -36,6 +36,7 @@ class Questions(Section):
     problems: int = Field(ge=4, description="problems per benchmark (world only)")
     folder: str = Field(default="", description="local copies `<folder>/<hub id>`; empty: hub")
     ngram: int = Field(default=8, ge=2, description="words per decontamination n-gram")
+    whole: bool = Field(default=False, description="compare shorter questions as a whole")
     near_dedup: bool = Field(default=True, description="drop 8-gram overlaps across sources too")
 
 
@@ -90,7 +91,11 @@ class Training(Section):
     max_length: int = Field(default=32768, ge=32, description="tokens; nothing may be cut")
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     loss: Literal["sequence", "token"] = "sequence"
+    micro_batch: int = Field(default=1, ge=1, description="sequences per row, on average")
+    sequence_parallel: int = Field(default=1, ge=1, description="processes that share a row")
+    overlong: Literal["error", "cut"] = "error"
     checkpointing: bool = True
+    save_every: int = Field(default=100, ge=1, description="steps between checkpoints")
 
 
 class Evaluation(Section):

@@ -1,0 +1,99 @@
+"""The paper's recipe (appendix D), what follows from it, and where a profile departs from it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import pandas as pd
+
+from s1lib.artifacts import RunError
+from s1lib.profile import Profile
+
+# Appendix D and, where the paper is silent, train/sft_multinode.sh of the reference.
+PAPER: dict[str, object] = {
+    "epochs": 5,
+    "batch": 16,
+    "learning_rate": 1e-5,
+    "warmup": 0.05,
+    "betas": (0.9, 0.95),
+    "weight_decay": 1e-4,
+    "max_length": 32768,
+    "dtype": "bfloat16",
+    "loss": "sequence",
+    "overlong": "error",
+    "checkpointing": True,
+    "processes": 16,
+}
+# Choices that change where and how fast the run runs, but not what it computes.
+_PLACE = ("processes", "checkpointing")
+
+MEANING = {
+    "epochs": "passes over the data",
+    "batch": "sequences per optimizer step, all processes together",
+    "learning_rate": "peak; cosine decay to 0",
+    "warmup": "share of the steps, rounded up",
+    "betas": "AdamW, epsilon 1e-8, gradients clipped at norm 1.0",
+    "weight_decay": "on matrices, not on norms and biases",
+    "max_length": "tokens; longer samples are an error, so nothing is cut",
+    "dtype": "of matrix products; weights and optimizer are float32",
+    "loss": "mean over the tokens of a sequence, then over sequences",
+    "overlong": "what happens to a sample beyond max_length",
+    "checkpointing": "recompute activations in the backward pass",
+    "processes": "GPUs (or CPU processes)",
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Who trains on what within one optimizer step."""
+
+    groups: int  # sets of processes that get different rows
+    accumulation: int  # rows that a group goes through one after the other
+    steps: int  # optimizer steps of the whole run
+    warmup_steps: int
+
+
+def layout(book: Profile, samples: int) -> Layout:
+    """Derive accumulation and steps. Raises `RunError` on a combination that does not divide."""
+    recipe = book.training
+    groups, left = divmod(recipe.processes, recipe.sequence_parallel)
+    if left:
+        raise RunError(
+            f"{recipe.processes} processes do not divide into groups of "
+            f"{recipe.sequence_parallel}: change training.sequence_parallel"
+        )
+    accumulation, left = divmod(recipe.batch, groups * recipe.micro_batch)
+    if left or not accumulation:
+        raise RunError(
+            f"a batch of {recipe.batch} does not divide into {groups} groups of processes times "
+            f"{recipe.micro_batch} sequences: change training.processes or training.micro_batch"
+        )
+    steps = math.ceil(samples / recipe.batch) * recipe.epochs
+    return Layout(groups, accumulation, steps, math.ceil(recipe.warmup * steps))
+
+
+def table(book: Profile) -> pd.DataFrame:
+    """The recipe beside the paper's: columns setting, paper, here, same, meaning."""
+    rows = []
+    for name, paper in PAPER.items():
+        here = getattr(book.training, name)
+        rows.append((name, _show(paper), _show(here), here == paper, MEANING[name]))
+    return pd.DataFrame(rows, columns=["setting", "paper", "here", "same", "meaning"])
+
+
+def deviations(book: Profile) -> list[str]:
+    """One line for each setting that differs from the paper's, in what is computed or where."""
+    lines = []
+    for name, paper in PAPER.items():
+        here = getattr(book.training, name)
+        if here != paper:
+            kind = "runs elsewhere" if name in _PLACE else "changes the result"
+            lines.append(f"{name}: {_show(here)} instead of {_show(paper)} ({kind})")
+    return lines
+
+
+def _show(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(_show, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
