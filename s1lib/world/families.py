@@ -7,7 +7,8 @@ one therefore needs a number of steps that varies over two orders of magnitude, 
 a way that a second look catches. That is the kind of reasoning which the paper's claims are about.
 
 Numbers stay small (under 1,000 with few exceptions), so that a model of a few million parameters
-can learn the arithmetic.
+can learn the arithmetic. Questions are terse, so that every eight consecutive words hold the
+numbers: otherwise two questions of one family would count as overlapping in decontamination.
 """
 
 from __future__ import annotations
@@ -128,6 +129,10 @@ def _and(side: str, variable: str = "x") -> str:
     return f" and {variable} {side}" if side else ""
 
 
+def _at(side: str) -> str:
+    return f" at k {side}" if side else ""
+
+
 def _add(
     name: str,
     msc: str,
@@ -195,10 +200,7 @@ _add(
     "comets",
     "85",
     _draw_comets,
-    lambda p: (
-        f"A comet comes on day {p['a']} and then every {p['p']} days. "
-        f"Which first day t has t mod {p['q']}={p['b']}{_and(p['side'], 't')}?"
-    ),
+    lambda p: f"First comet day t={p['a']}+{p['p']}k with t mod {p['q']}={p['b']}{_and(p['side'], 't')}?",
     _comets,
 )
 
@@ -251,8 +253,7 @@ _add(
     "37",
     _draw_orbit,
     lambda p: (
-        f"From v={p['s']} go to {p['a']}v+{p['b']} mod {p['m']}. "
-        f"Which first step k gives v={p['t']}{_and(p['side'], 'k')}?"
+        f"When does {p['a']}v+{p['b']} mod {p['m']} take {p['s']} to {p['t']}{_at(p['side'])}?"
     ),
     _orbit,
 )
@@ -281,8 +282,7 @@ _add(
     "39",
     _draw_recurrence,
     lambda p: (
-        f"After {p['u']},{p['v']} each term is the sum of two before mod {p['m']}. "
-        f"Which first new term k is {p['t']}{_and(p['side'], 'k')}?"
+        f"When do sums from {p['u']},{p['v']} mod {p['m']} give {p['t']}{_at(p['side'])}?"
     ),
     _recurrence,
 )
@@ -331,8 +331,7 @@ _add(
     "68",
     _draw_probe,
     lambda p: (
-        f"A table of {p['m']} slots is probed from {p['h']} in steps of {p['d']}. "
-        f"Which first probe k meets slot {p['t']}{_and(p['side'], 'k')}?"
+        f"When does probing {p['m']} slots from {p['h']} by {p['d']} meet {p['t']}{_at(p['side'])}?"
     ),
     _probe,
 )
@@ -354,7 +353,7 @@ _add(
     "divisor",
     "13",
     _draw_divisor,
-    lambda p: f"Find the least x over 1 that divides {p['n']}{_and(p['side'])}.",
+    lambda p: f"Which least x over 1 divides {p['n']}{_and(p['side'])}?",
     _divisor,
 )
 
@@ -379,8 +378,7 @@ _add(
     "94",
     _draw_check_digit,
     lambda p: (
-        f"A code symbol x needs {p['w']}x+{p['a']} mod {p['m']}={p['r']}{_and(p['side'])}. "
-        "Find the least x."
+        f"Find the code x with {p['w']}x+{p['a']} mod {p['m']}={p['r']}{_and(p['side'])}."
     ),
     _check_digit,
 )
@@ -425,28 +423,28 @@ _add(
     "colony",
     "92",
     _draw_rising,
-    lambda p: f"A colony of {p['s']} cells gains {p['d']} a day. Which first day k has over {p['T']}?",
+    lambda p: f"When has colony {p['s']} gaining {p['d']} over {p['T']} cells?",
     _threshold("k", _linear),
 )
 _add(
     "savings",
     "91",
     _draw_rising,
-    lambda p: f"From {p['s']} coins I save {p['d']} a week. Which first week k has over {p['T']}?",
+    lambda p: f"When are {p['s']} coins gaining {p['d']} over {p['T']}?",
     _threshold("k", _linear),
 )
 _add(
     "cooling",
     "80",
     _draw_falling,
-    lambda p: f"Water at {p['s']} cools {p['d']} a minute. Which first minute k is below {p['T']}?",
+    lambda p: f"When is water of {p['s']} cooling {p['d']} below {p['T']}?",
     _threshold("k", _falling, down=True),
 )
 _add(
     "braking",
     "70",
     _draw_falling,
-    lambda p: f"A train at speed {p['s']} loses {p['d']} a second. Which first second k is below {p['T']}?",
+    lambda p: f"When is a train {p['s']} braking {p['d']} below {p['T']}?",
     _threshold("k", _falling, down=True),
 )
 
@@ -466,7 +464,7 @@ _add(
     "series",
     "40",
     _draw_series,
-    lambda p: f"Add 1,2,3 and so on to {p['s']}. Which first n takes it over {p['T']}?",
+    lambda p: f"When is {p['s']} with 1+2+...+n added over {p['T']}?",
     _threshold("n", _series),
 )
 
@@ -496,8 +494,8 @@ _add(
     "51",
     _draw_two,
     lambda p: (
-        f"A field has half perimeter {p['x'] + p['y']} and area {p['x'] * p['y']}. "
-        f"Find its {'larger' if p['larger'] else 'smaller'} side x."
+        f"Sides sum to {p['x'] + p['y']} and area is {p['x'] * p['y']}: "
+        f"{'larger' if p['larger'] else 'smaller'} x?"
     ),
     _two,
 )
@@ -506,7 +504,7 @@ _add(
     "12",
     _draw_two,
     lambda p: (
-        f"Find the {'larger' if p['larger'] else 'smaller'} root x of "
+        f"Find the {'larger' if p['larger'] else 'smaller'} root x of equation "
         f"{p['x'] + p['y']}x-xx={p['x'] * p['y']}."
     ),
     _two,
@@ -534,17 +532,14 @@ _add(
     "system",
     "15",
     _draw_mixture,
-    lambda p: f"Solve x+y={p['s']} and {p['a']}x+{p['b']}y={p['c']} for x.",
+    lambda p: f"What is x if x+y={p['s']} and {p['a']}x+{p['b']}y={p['c']} hold?",
     _mixture,
 )
 _add(
     "tickets",
     "97",
     _draw_mixture,
-    lambda p: (
-        f"{p['s']} tickets cost {p['a']} or {p['b']} and {p['c']} in all. "
-        f"How many x cost {p['a']}?"
-    ),
+    lambda p: f"{p['s']} tickets at {p['a']} or {p['b']} cost {p['c']}: x at {p['a']}?",
     _mixture,
 )
 
@@ -566,10 +561,7 @@ _add(
     "meeting",
     "70",
     _draw_meeting,
-    lambda p: (
-        f"A starts at {p['p']} with speed {p['u']}, B at {p['q']} with speed {p['v']}. "
-        "At which t do they meet?"
-    ),
+    lambda p: f"When do runners at {p['p']}+{p['u']}t and {p['q']}+{p['v']}t meet?",
     _meeting,
 )
 
@@ -592,7 +584,7 @@ _add(
     "dice",
     "60",
     _draw_dice,
-    lambda p: f"How many rolls of dice with {p['n']} and {p['m']} sides sum to {p['s']}?",
+    lambda p: f"How many {p['n']}-sided and {p['m']}-sided rolls total {p['s']}?",
     _dice,
     counts=True,
 )
@@ -614,7 +606,7 @@ _add(
     "ways",
     "05",
     _draw_ways,
-    lambda p: f"How many x over 0 leave {p['c']}-{p['a']}x, not below 0, a multiple of {p['b']}?",
+    lambda p: f"For how many x>0 does {p['b']} divide {p['c']}-{p['a']}x>=0?",
     _ways,
     counts=True,
 )
