@@ -174,7 +174,7 @@ def training_set(rows: pd.DataFrame, tokenizer: PreTrainedTokenizerBase) -> pd.D
     `rows` needs the columns of chapters 01 and 02; `domain` may be missing or empty.
     """
     rows = _sorted(rows)
-    table = pd.DataFrame({name: rows[name] if name in rows else None for name in SET_COLUMNS})
+    table = pd.DataFrame({name: rows.get(name) for name in SET_COLUMNS})
     table["thinking_trajectories"] = [[trace] for trace in rows["thinking"]]
     triples = zip(rows["question"], rows["thinking"], rows["attempt"], strict=True)
     table["text"] = [chat.training_text(tokenizer, *triple) for triple in triples]
@@ -238,7 +238,8 @@ def truncated(
     for text in rows["text"]:
         ids = tokenizer.encode(text, add_special_tokens=False)
         cut.append(len(ids) > max_length)
-        texts.append(tokenizer.decode(ids[:max_length]).rstrip("\ufffd") if cut[-1] else text)
+        part = str(tokenizer.decode(ids[:max_length])).rstrip("\ufffd")
+        texts.append(part if cut[-1] else text)
     return pd.DataFrame({"id": rows["id"].tolist(), "cut": cut, "text": texts})
 
 

@@ -528,7 +528,7 @@ def _balanced(
     per_task = math.ceil(n / max(len(tasks), 1))
     per_topic = math.ceil(per_task / max(len(topics), 1))
     taken: Counter[tuple[str, str | None]] = Counter()
-    chosen = []
+    chosen: list[tuple[Row, dict[str, Any]]] = []
     for row, cells in rows:
         socratic = row["task_name"] == "SocraticQA"
         key = (row["task_name"], row["topic"] if socratic else None)

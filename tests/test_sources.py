@@ -1,0 +1,335 @@
+"""Each of the 16 sources, on rows in its own column format."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from s1lib.artifacts import RunError
+from s1lib.profile import load_profile
+from s1lib.questions.schema import validate
+from s1lib.questions.sources import (
+    BENCHMARKS,
+    SOURCES,
+    Part,
+    benchmarks,
+    collect,
+    composition,
+    from_hub,
+    held_out,
+    hub_loader,
+    share_out,
+)
+
+GPQA_ROW = {
+    "Question": "Which gas is noble?\n",
+    "Correct Answer": "Argon\n",
+    "Incorrect Answer 1": "Oxygen",
+    "Incorrect Answer 2": "\nNitrogen",
+    "Incorrect Answer 3": "Hydrogen",
+    "Explanation": "Argon is.",
+    "High-level domain": "Chemistry",
+}
+ROWS: dict[str, dict[str | None, list[dict[str, Any]]]] = {
+    "simplescaling/openaimath": {
+        None: [{"problem": "What is 1+1?", "solution": "It is $\\boxed{2}$.", "answer": "2",
+                "subject": "Algebra", "level": 1, "unique_id": "t/1"}],
+    },
+    "GAIR/OlympicArena": {
+        "CS": [{"problem": "Sort it fast.", "solution": None, "answer": None, "language": "EN",
+                "subject": "CS", "modality": "text-only"}],
+        "Math": [
+            {"problem": "Prove it now.", "solution": "Done.", "answer": ["7"], "subject": "Math",
+             "language": "EN", "modality": "text-only"},
+            {"problem": "证明 它", "solution": "x", "answer": None, "subject": "Math",
+             "language": "ZH", "modality": "text-only"},
+            {"problem": "See the figure", "solution": "x", "answer": None, "subject": "Math",
+             "language": "EN", "modality": "multi-modal"},
+        ],
+    },
+    "TIGER-Lab/TheoremQA": {
+        None: [
+            {"Question": "How many trees?", "Answer": "[1, 2]", "Answer_type": "list of integer",
+             "Picture": None},
+            {"Question": "What is drawn?", "Answer": "3", "Answer_type": "integer",
+             "Picture": {"bytes": "x"}},
+        ],
+    },
+    "AI-MO/NuminaMath-CoT": {
+        None: [
+            {"problem": "From a forum?", "solution": "Yes.", "source": "aops_forum",
+             "messages": []},
+            {"problem": "One of 500?", "solution": "Yes.", "source": "olympiads", "messages": []},
+            {"problem": "Synthetic one?", "solution": "Yes.", "source": "orca_math",
+             "messages": []},
+        ],
+    },
+    "simplescaling/numinamath_500": {None: [{"problem": "One of 500?"}]},
+    "KbsdJames/Omni-MATH": {
+        None: [{"problem": "A hard one?", "solution": "Long.", "answer": "12",
+                "domain": ["Mathematics -> Algebra"], "difficulty": 8.0, "source": "imo"}],
+    },
+    "OpenDFM/SciEval": {
+        None: [
+            {"question": "Reactant: CO\nOptimal solvent:", "answer": ["CCO"],
+             "category": "chemistry", "type": "filling", "task_name": "reagent selection",
+             "topic": None, "id": "1"},
+            {"question": "What moves?\n\nA. x\nB. y\n\nAnswer:", "answer": ["A"],
+             "category": "physics", "type": "multiple-choice", "task_name": "SocraticQA",
+             "topic": "Physics", "id": "2"},
+            {"question": "What ails him?\n\nAnswer:", "answer": ["B"], "category": "biology",
+             "type": "multiple-choice", "task_name": "MedQA", "topic": None, "id": "3"},
+            {"question": "No answer given?", "answer": None, "category": "physics",
+             "type": "judge", "task_name": "PubMedQA", "topic": None, "id": "4"},
+        ],
+    },
+    "Hothan/OlympiadBench": {
+        "OE_TO_physics_en_COMP": [
+            {"question": "How far does it fly?", "solution": ["Two metres.", "Else."],
+             "final_answer": ["2"], "context": "A ball.", "question_type": "Open-ended",
+             "subject": "Physics"}],
+        "TP_TO_maths_en_COMP": [
+            {"question": "Show the claim.", "solution": [], "final_answer": None,
+             "question_type": "Theorem proof", "subject": "Math"}],
+    },
+    "daman1209arora/jeebench": {
+        None: [{"question": "Which acid is it?", "gold": "ABD", "subject": "chem", "index": 1,
+                "type": "MCQ(multiple)"}],
+    },
+    "baber/agieval": {
+        "lsat_ar": [{"passage": "Seven people sit. ", "question": "Who is first?",
+                     "options": ["(A)Ann", "(B)Bob"], "label": "A", "solution": None}],
+        "logiqa": [{"passage": None, "question": "What follows?", "options": ["(A)x", "(B)y"],
+                    "label": "B", "solution": "y"}],
+        "aqua_rat": [{"passage": None, "question": "How many apples?", "options": ["(A)1"],
+                      "label": "A", "solution": "One."}],
+        "math_agieval": [
+            {"passage": None, "question": "The hardest level?", "options": None, "label": None,
+             "answer": "5", "solution": "Five.", "level": 5},
+            {"passage": None, "question": "The easy level?", "options": None, "label": None,
+             "answer": "1", "solution": "One.", "level": 1},
+        ],
+    },
+    "simplescaling/s1-prob": {None: [{"question": "Is it a martingale?", "solution": "Yes."}]},
+    "Idavidrein/gpqa": {
+        "gpqa_extended": [GPQA_ROW, GPQA_ROW | {"Question": "In diamond too?"}],
+        "gpqa_diamond": [GPQA_ROW | {"Question": "In diamond too?"}],
+    },
+    "0xharib/xword1": {
+        None: [
+            {"instruction": "Solve.", "input": "### Clue: Odd tree (3)",
+             "output": "### Answer: ELM ### Explanation: it is."},
+            {"instruction": "Solve.", "input": "no clue at all", "output": "### Answer: X"},
+        ],
+    },
+    "codegenning/usacobench_formatted": {None: [{"question": "\nCows in line.\n"}]},
+    "simplescaling/s1-teasers": {None: [{"Question": " Flip a coin? ", "Answer": "Yes."}]},
+    "livecodebench/code_generation_lite": {
+        "release_v2": [
+            {"question_content": "Hard strings. ", "difficulty": "hard"},
+            {"question_content": "Easy strings.", "difficulty": "easy"},
+        ],
+    },
+    "qq8933/AIME_1983_2024": {
+        None: [
+            {"ID": "2022-II-3", "Year": 2022, "Question": "Find x+y.", "Answer": "154"},
+            {"ID": "2023-I-1", "Year": 2023, "Question": "Find the day.", "Answer": "7"},
+        ],
+    },
+}
+
+
+def load(hub: str, part: Part) -> list[dict[str, Any]]:
+    return ROWS.get(hub, {}).get(part.config, [])
+
+
+def rows(name: str) -> list[dict[str, Any]]:
+    return sorted(from_hub(SOURCES[name], load), key=lambda row: str(row["question"]))
+
+
+def cells(name: str, *columns: str) -> list[tuple[Any, ...]]:
+    return [tuple(row.get(column) for column in columns) for row in rows(name)]
+
+
+def test_the_table_is_the_papers():
+    assert len(SOURCES) == 16
+    assert sum(source.published for source in SOURCES.values()) == 59_029
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_every_source_gives_valid_rows_that_remember_where_they_came_from(name: str):
+    table, rejected = validate(rows(name))
+    assert len(table) >= 1
+    assert set(table["source"]) == {name}
+    assert set(rejected["reason"]) <= {"no question"}
+    assert all(isinstance(json.loads(text), dict) for text in table["metadata"])
+
+
+def test_olympic_arena_keeps_english_text_and_files_code_apart():
+    assert cells("OlympicArena", "question", "cot_type", "source_type", "solution") == [
+        ("Prove it now.", "math", "GAIR/OlympicArena/Math", "Done."),
+        ("Sort it fast.", "coding", "GAIR/OlympicArena/CS", None),
+    ]
+
+
+def test_theoremqa_leaves_pictures_out():
+    assert cells("TheoremQA", "question", "answer", "source_type") == [
+        ("How many trees?", "[1, 2]", "TIGER-Lab/TheoremQA/list of integer")
+    ]
+
+
+def test_numina_takes_the_forum_and_the_earlier_500():
+    assert cells("NuminaMATH", "question", "source_type") == [
+        ("From a forum?", "AI-MO/NuminaMath-CoT/aops_forum"),
+        ("One of 500?", "AI-MO/NuminaMath-CoT/olympiads"),
+    ]
+
+
+def test_scieval_turns_its_prompts_into_questions():
+    assert set(cells("SciEval", "question", "solution", "cot_type")) == {
+        ("Reactant: CO\nWhat is the optimal solvent?", "CCO", "science"),
+        ("What ails him?", "B", "health science"),
+        ("What moves?\n\nA. x\nB. y", "A", "science"),
+    }
+
+
+def test_scieval_shares_its_quota_over_tasks():
+    base = ROWS["OpenDFM/SciEval"][None][2]
+    many = [base | {"question": f"{task} number {i}?", "task_name": task, "topic": "t"}
+            for task in ("MedQA", "PubMedQA", "SocraticQA", "reagent selection")
+            for i in range(300 if task == "MedQA" else 100)]
+    chosen = from_hub(SOURCES["SciEval"], lambda hub, part: many)
+    counts = pd.Series([json.loads(row["metadata"])["task_name"] for row in chosen]).value_counts()
+    assert len(chosen) == 250
+    assert counts.max() <= 63
+
+
+def test_olympiadbench_takes_the_first_solution_or_none():
+    assert cells("OlympiadBench", "solution", "answer", "source_type") == [
+        ("Two metres.", "2", "Hothan/OlympiadBench/Open-ended/Physics"),
+        (None, None, "Hothan/OlympiadBench/Theorem proof/Math"),
+    ]
+
+
+def test_jeebench_files_chemistry_under_science():
+    assert cells("JEEBench", "answer", "cot_type") == [("ABD", "science")]
+
+
+def test_agieval_spells_questions_as_the_reference_does():
+    assert set(cells("AGIEval", "question", "cot_type", "answer")) == {
+        ("How many apples?", "math", "A"),
+        ("Seven people sit.Who is first?\n(A)Ann\n(B)Bob", "english", "A"),
+        ("The hardest level?", "math", "5"),
+        ("What follows?\n(A)x\n(B)y", "math", "B"),
+    }
+
+
+def test_gpqa_lists_its_options_and_leaves_diamond_out():
+    (row,) = rows("GPQA")
+    head, _, options = row["question"].partition("\nAnswer Choices:\n")
+    listed = dict(line.split(" ", 1) for line in options.splitlines())
+    assert head == "Which gas is noble?\n"
+    assert sorted(listed.values()) == ["Argon", "Hydrogen", "Nitrogen", "Oxygen"]
+    assert listed[f"({row['answer']})"] == "Argon"
+    assert row["solution"] == f"Argon is.\n\nAnswer: {row['answer']}"
+
+
+def test_the_order_of_gpqa_options_does_not_depend_on_other_rows():
+    alone = from_hub(SOURCES["GPQA"], lambda hub, part: (
+        [GPQA_ROW] if part.config == "gpqa_extended" else []))
+    assert alone[0]["question"] == rows("GPQA")[0]["question"]
+
+
+def test_a_crossword_gets_the_instruction_and_a_row_without_a_clue_is_counted():
+    table, rejected = validate(rows("xword"))
+    assert table["question"][0].endswith("\n\nOdd tree (3)")
+    assert table["answer"][0] == "ELM"
+    assert rejected["reason"].tolist() == ["no question"]
+
+
+def test_code_has_no_reference_solution():
+    assert cells("USACO", "question", "solution") == [("Cows in line.", None)]
+    assert cells("LiveCodeBench", "question", "solution", "source_type") == [
+        ("Hard strings.", None, "LiveCodeBench/release_v2")
+    ]
+
+
+def test_aime_stops_at_2022():
+    assert cells("AIME", "question", "answer") == [("Find x+y.", "154")]
+
+
+def test_a_source_whose_columns_changed_says_which():
+    with pytest.raises(RunError, match="jeebench has no column gold"):
+        from_hub(SOURCES["JEEBench"], lambda hub, part: [{"question": "q", "subject": "phy"}])
+
+
+def test_rows_are_shuffled_as_datasets_does_before_a_quota():
+    from datasets import Dataset
+
+    many = [{"problem": f"What is {i}?", "solution": "x", "answer": "1"} for i in range(50)]
+    ours = [row["question"] for row in from_hub(SOURCES["OmniMath"], lambda hub, part: many)]
+    assert ours == Dataset.from_list(many).shuffle(seed=42)["problem"]
+
+
+def test_the_hub_profile_collects_all_sources_in_the_references_order():
+    table = collect(load_profile("paper"), load)
+    assert list(dict.fromkeys(table["source"])) == list(SOURCES)
+    assert composition(table)["source"].iloc[0] == "NuminaMATH"
+
+
+def test_an_unknown_source_is_named():
+    with pytest.raises(RunError, match="'MATHS', which is no source"):
+        collect(load_profile("paper", questions__sources=("MATHS",)), load)
+
+
+def test_benchmarks_come_in_the_evaluation_layout():
+    extra = {"simplescaling/aime24_nofigures": [{"problem": "Find n.", "answer": 204}],
+             "AI-MO/aimo-validation-aime": [{"problem": "Find m.", "answer": "3"}]}
+
+    def with_aime(hub: str, part: Part) -> list[dict[str, Any]]:
+        return extra.get(hub) or load(hub, part)
+
+    book = load_profile("paper")
+    table = benchmarks(book, with_aime).set_index("benchmark")
+    assert table.loc["aime24", "answer"] == "204"
+    assert table.loc["gpqa_diamond", "question"].startswith("In diamond too?\n\nA) ")
+    against = held_out(book, table.reset_index(), with_aime)
+    assert set(against["benchmark"]) <= {item.name for item in BENCHMARKS}
+    assert "In diamond too?" in set(against["question"])
+
+
+def test_shares_follow_table_7_and_leave_nobody_out():
+    shares = share_out(6500, list(SOURCES))
+    assert sum(shares.values()) == 6500
+    assert min(shares.values()) >= 4
+    assert shares["NuminaMATH"] == pytest.approx(6500 * 30_660 / 59_029, rel=0.02)
+
+
+def test_a_local_folder_takes_the_place_of_the_hub(tmp_path: Path):
+    folder = tmp_path / "simplescaling" / "s1-teasers"
+    folder.mkdir(parents=True)
+    pd.DataFrame(ROWS["simplescaling/s1-teasers"][None]).to_parquet(folder / "train.parquet")
+    read = hub_loader(str(tmp_path))
+    assert [row["question"] for row in from_hub(SOURCES["s1-teasers"], read)] == ["Flip a coin?"]
+
+
+def test_a_script_in_a_dataset_is_not_run(tmp_path: Path):
+    folder = tmp_path / "simplescaling" / "s1-teasers"
+    folder.mkdir(parents=True)
+    flag = tmp_path / "ran"
+    (folder / "s1-teasers.py").write_text(f"open({str(flag)!r}, 'w')")
+    with pytest.raises(RunError, match="simplescaling/s1-teasers cannot be loaded"):
+        from_hub(SOURCES["s1-teasers"], hub_loader(str(tmp_path)))
+    assert not flag.exists()
+
+
+def test_the_world_gives_what_was_asked_for():
+    pytest.importorskip("s1lib.world.sources")
+    table = collect(load_profile("smoke"))
+    counts: dict[str, int] = defaultdict(int, table["source"].value_counts())
+    assert {name: counts[name] for name in SOURCES} == share_out(400, list(SOURCES))
