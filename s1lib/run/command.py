@@ -1,0 +1,130 @@
+"""`python -m s1lib run`: bring a run folder up to date."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from s1lib.artifacts import RunError, write_json
+from s1lib.profile import load_profile
+from s1lib.run import parameters, state
+from s1lib.run.graph import Chapter, read_graph, writer_of
+from s1lib.run.notebooks import refresh
+from s1lib.run.processes import exclusive
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--profile", default="laptop", help="smoke, laptop, paper or a .yaml file")
+    parser.add_argument("--run", default="", help="run folder (default: results/<profile>)")
+    parser.add_argument(
+        "-p", action="append", default=[], metavar="name=value", help="set a notebook parameter"
+    )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_common(parser)
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--only", metavar="NN", help="run this chapter again, and no other")
+    which.add_argument(
+        "--from", metavar="NN", dest="first", help="run this and all later ones again"
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Returns 0 when the run folder is up to date, 1 when a chapter failed."""
+    root = Path.cwd()
+    profile = load_profile(args.profile, args.run)
+    book = read_graph(root)
+    given = parameters.parse(args.p, book)
+    chosen = choose(book, args.only, args.first)
+    forced = chosen != book or bool(args.first)
+    check_inputs(chosen, book, profile.run)
+    with exclusive(profile.run) as environment:
+        reasons = {c.number: state.reason_to_run(c, profile, given[c.number]) for c in chosen}
+        for chapter in chosen:
+            if not reasons[chapter.number]:
+                refresh(chapter.notebook, profile.run / "notebooks" / chapter.notebook.name)
+        if not forced and not any(reasons.values()):
+            print(f"{profile.run}: all {len(chosen)} chapters are up to date")
+            return 0
+        arguments = ["--profile", args.profile, "--run", str(profile.run), *(["--force"] * forced)]
+        for setting in args.p:
+            arguments += ["-p", setting]
+        settings = {
+            "root": str(root),
+            "python": sys.executable,
+            "chapters": [chapter.number for chapter in chosen],
+            "arguments": shlex.join(arguments),
+        }
+        return snakemake(root, profile.run, settings, environment)
+
+
+def choose(book: list[Chapter], only: str | None, first: str | None) -> list[Chapter]:
+    """All chapters, one, or those from one on. Raises `RunError` on a number that is not there."""
+    numbers = [chapter.number for chapter in book]
+    wanted = only or first
+    if not wanted:
+        return book
+    if wanted not in numbers:
+        raise RunError(f"no chapter {wanted}: there are {', '.join(numbers)}")
+    start = numbers.index(wanted)
+    return book[start : start + 1] if only else book[start:]
+
+
+def check_inputs(chosen: list[Chapter], book: list[Chapter], folder: Path) -> None:
+    """Raise `RunError` if an artifact is missing that none of the chosen chapters makes."""
+    for chapter in chosen:
+        for name in chapter.reads:
+            if not writer_of(name, chosen) and not (folder / name).exists():
+                writer = writer_of(name, book)
+                remedy = (
+                    f"make it with: python -m s1lib run --from {writer.number}"
+                    if writer
+                    else "no notebook that is here writes it"
+                )
+                raise RunError(
+                    f"{folder / name} is missing, and {chapter.number} reads it: {remedy}"
+                )
+
+
+def snakemake(
+    root: Path, folder: Path, settings: dict[str, Any], environment: dict[str, str]
+) -> int:
+    """Run the graph. Snakemake's own words go to a file, those of the chapters to the terminal."""
+    log = folder / ".state" / "snakemake.log"
+    file = write_json(folder / ".state" / "snakemake.json", settings)
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(root / "Snakefile")]
+    command += ["--configfile", str(file.resolve()), "--directory", str(folder)]
+    command += ["--cores", "1", "--scheduler", "greedy", "--forceall"]
+    command += ["--nolock", "--rerun-incomplete", "--keep-incomplete"]
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    with open(log, "w", encoding="utf-8") as words:
+        # A session of its own: Ctrl-C reaches this process only, which then ends all the others.
+        process = subprocess.Popen(
+            command, env=settled(root, environment), stderr=words, start_new_session=True
+        )
+        code = process.wait()
+    if code:
+        print(f"The same command goes on from here. Snakemake's log: {log}", file=sys.stderr)
+    return 1 if code else 0
+
+
+def settled(root: Path, environment: dict[str, str]) -> dict[str, str]:
+    """The environment of chapters: this interpreter's programs, the `s1lib` beside the notebooks,
+    and all cores unless the caller said otherwise."""
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    before = environment.get("PYTHONPATH")
+    return {
+        "OMP_NUM_THREADS": str(cores),
+        "TOKENIZERS_PARALLELISM": "false",
+        **environment,
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")]),
+        "PYTHONPATH": os.pathsep.join([str(root), *([before] if before else [])]),
+    }

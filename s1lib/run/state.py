@@ -1,0 +1,88 @@
+"""When a chapter has to run again: exactly when the content of something it is made from changed.
+
+Modification times play no part. What a chapter was made from is kept, as a name and a digest for
+each ingredient, in `<run>/.state/NN.json`; a chapter that did not finish has no such record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from s1lib.artifacts import digest, read_json, write_json
+from s1lib.profile import Profile
+from s1lib.run.graph import Chapter
+from s1lib.run.notebooks import code_cells
+from s1lib.run.sources import sources
+
+LOCK = "requirements.lock"
+
+
+def ingredients(chapter: Chapter, profile: Profile, given: dict[str, Any]) -> dict[str, str]:
+    """Name and digest of everything that the results of a chapter follow from."""
+    root = chapter.notebook.parents[1]
+    settings = profile.model_dump(mode="json", exclude={"run", "name"})
+    files = [*sources(chapter.notebook, root / "s1lib"), root / LOCK]
+    return {
+        "its code": _digest(code_cells(chapter.notebook)),
+        **{f"parameter {k}": _digest(v) for k, v in given.items() if k not in ("profile", "run")},
+        **{f"{profile.name}.yaml, {key},": _digest(value) for key, value in settings.items()},
+        **{path.relative_to(root).as_posix(): digest(path) for path in files},
+        **artifacts(chapter.reads, profile.run),
+    }
+
+
+def artifacts(names: tuple[str, ...], run: Path) -> dict[str, str]:
+    """Digests of those artifacts that are there; hidden files in a folder are not part of it."""
+    return {name: _contents(run / name) for name in names if (run / name).exists()}
+
+
+def reason_to_run(chapter: Chapter, profile: Profile, given: dict[str, Any]) -> str | None:
+    """Why a chapter must run, in a few words; `None` if it is up to date."""
+    record = _record(chapter, profile.run)
+    if not record.is_file():
+        return "has not been finished"
+    for name in (*chapter.writes, f"notebooks/{chapter.notebook.name}"):
+        if not (profile.run / name).exists():
+            return f"{name} is missing"
+    before, now = read_json(record)["ingredients"], ingredients(chapter, profile, given)
+    changed = sorted(name for name in before | now if before.get(name) != now.get(name))
+    more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+    return f"{changed[0]} changed{more}" if changed else None
+
+
+def begin(chapter: Chapter, profile: Profile, given: dict[str, Any]) -> dict[str, str]:
+    """Say that a chapter is under way; returns what `finish` has to know."""
+    made_from = ingredients(chapter, profile, given)
+    _record(chapter, profile.run).unlink(missing_ok=True)
+    return made_from
+
+
+def finish(chapter: Chapter, run: Path, made_from: dict[str, str]) -> None:
+    """Say that a chapter is finished, made from what was there when it began."""
+    wrote = artifacts(chapter.writes, run)
+    write_json(_record(chapter, run), {"ingredients": made_from, "artifacts": wrote})
+
+
+def changed_by_hand(chapter: Chapter, run: Path) -> list[str]:
+    """Artifacts of a finished chapter that are not as it wrote them."""
+    wrote = read_json(_record(chapter, run))["artifacts"]
+    now = artifacts(chapter.writes, run)
+    return [name for name in wrote if now.get(name) != wrote[name]]
+
+
+def _record(chapter: Chapter, run: Path) -> Path:
+    return run / ".state" / f"{chapter.number}.json"
+
+
+def _contents(path: Path) -> str:
+    if path.is_file():
+        return digest(path)
+    files = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+    return _digest([(p.relative_to(path).as_posix(), digest(p)) for p in files])
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
