@@ -99,7 +99,8 @@ def rows(source: str, n: int, seed: int) -> list[Row]:
     """
     kind = _named(source, SOURCES)
     rng = random.Random(f"{source}/{seed}")
-    leaks = [row for name in BENCHMARKS for row in benchmark(name, 100, seed)]
+    alike = [name for name, other in BENCHMARKS.items() if other.choice == kind.choice]
+    leaks = [row for name in alike for row in benchmark(name, 100, seed)]
     found: dict[str, Row] = {}
     for _ in range(50 * n + 1000):
         if len(found) == n:
