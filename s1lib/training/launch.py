@@ -11,6 +11,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from importlib import resources
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -37,7 +38,7 @@ def config_file(book: Profile) -> Path:
 
 def command(profile: str | Path, book: Profile, data: Path, output: Path, model: str = "") -> str:
     """The shell command that trains; what `launch` runs and what one types on a cluster."""
-    parts = ["accelerate", "launch", "--config_file", str(config_file(book))]
+    parts = ["accelerate", "launch", "--config_file", os.path.relpath(config_file(book))]
     parts += ["-m", "s1lib.training.sft", "--profile", str(profile)]
     parts += ["--data", str(data), "--output", str(output)]
     return shlex.join([*parts, "--model", model] if model else parts)
@@ -52,7 +53,7 @@ def launch(
 ) -> pd.DataFrame:
     """Fine-tune on `data` (Parquet with a column `text`) and write the model to `output`.
 
-    Streams the log with a progress bar; `watch` gets the losses so far about once a second.
+    Streams the log with a progress bar; `watch` gets the losses so far (step, loss) now and then.
     Returns the log: step, epoch, loss, learning_rate, grad_norm (one row per optimizer step).
     Raises `RunError` with the script's own sentence, or with its last lines. A run that was killed
     goes on from its last checkpoint when launched again.
@@ -99,47 +100,31 @@ def _follow(
     tail: deque[str],
     watch: Callable[[pd.DataFrame], None] | None,
 ) -> None:
-    """Show the log: a bar for all steps, some of the lines, and whatever else is said."""
+    """Show the log: a bar for all steps and some of the lines."""
+    steps = _steps(process, tail)
+    first = next(steps, None)
+    if first is None:
+        return
+    total = int(first[2])
+    every = max(1, total // _LINES)
     losses: list[tuple[int, float]] = []
-    assert process.stdout is not None
-    lines = iter(process.stdout)
-    for line, match in _heading(lines, tail):
-        total = int(match[2])
-        every = max(1, total // _LINES)
-        for text in progress(_steps(line, lines, tail), "fine-tuning", total):
-            found = _STEP.match(text)
-            assert found is not None
-            losses.append((int(found[1]), float(found[3])))
-            if losses[-1][0] % every == 0 or losses[-1][0] in (1, total):
-                print(text, flush=True)
-            if watch and losses[-1][0] % every == 0:
+    for found in progress(chain([first], steps), "fine-tuning", total):
+        losses.append((int(found[1]), float(found[3])))
+        if losses[-1][0] % every == 0 or losses[-1][0] == total:
+            print(found.string, flush=True)
+            if watch:
                 watch(pd.DataFrame(losses, columns=["step", "loss"]))
 
 
-def _heading(lines: Iterator[str], tail: deque[str]) -> Iterator[tuple[str, re.Match[str]]]:
-    """Print what comes before the first step; then yield that step's line, once."""
-    for line in lines:
-        match = _STEP.match(line)
-        if match:
-            yield line, match
-            return
-        _keep(line, tail)
-
-
-def _steps(first: str, lines: Iterator[str], tail: deque[str]) -> Iterator[str]:
-    yield first.rstrip()
-    for line in lines:
-        if _STEP.match(line):
-            yield line.rstrip()
-        else:
-            _keep(line, tail)
-
-
-def _keep(line: str, tail: deque[str]) -> None:
-    """Remember a line for an error message; show it unless it is a bar of some library."""
-    text = line.rstrip()
-    if text and "\r" not in line and "it/s]" not in text:
-        tail.append(text)
+def _steps(process: subprocess.Popen[str], tail: deque[str]) -> Iterator[re.Match[str]]:
+    """The log's lines about a step; all others go to `tail`, bars of libraries nowhere."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        found = _STEP.match(line.rstrip())
+        if found:
+            yield found
+        elif line.strip() and "it/s]" not in line:
+            tail.append(line.rstrip())
 
 
 def _stop(process: subprocess.Popen[str]) -> None:

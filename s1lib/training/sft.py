@@ -24,8 +24,9 @@ from typing import Any
 
 import pandas as pd
 import torch
-from accelerate import PartialState
+from accelerate import DistributedType, FullyShardedDataParallelPlugin, PartialState
 from datasets import Dataset
+from torch.distributed.tensor import DTensor
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
 from transformers.trainer_utils import get_last_checkpoint
@@ -90,6 +91,15 @@ class BalancedTrainer(SFTTrainer):
         self.sampler = sampler
         self.remove_callback(PrinterCallback)  # `Journal` is the log
 
+    def create_accelerator_and_postprocess(self) -> None:
+        """Shard on CPU too: accelerate knows FSDP on accelerators only and falls back to DDP."""
+        super().create_accelerator_and_postprocess()
+        if sharded() and not self.is_fsdp_enabled:
+            state = self.accelerator.state
+            state.distributed_type = DistributedType.FSDP
+            state.fsdp_plugin = FullyShardedDataParallelPlugin()  # from the configuration's values
+            self.is_fsdp_enabled = True
+
     def get_train_dataloader(self) -> DataLoader:
         loader = DataLoader(
             self.train_dataset,
@@ -141,13 +151,17 @@ class Journal(TrainerCallback):
         )
 
 
+def sharded() -> bool:
+    """Whether the accelerate configuration asks for FSDP."""
+    return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+
+
 def sft_config(book: Profile, plan: Layout, folder: Path) -> SFTConfig:
     """The recipe as TRL's typed arguments; `folder` is where checkpoints and logs go."""
     recipe = book.training
     cuda = torch.cuda.is_available()
-    sharded = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder / "tensorboard")
-    os.environ["FSDP_ACTIVATION_CHECKPOINTING"] = str(sharded and recipe.checkpointing).lower()
+    os.environ["FSDP_ACTIVATION_CHECKPOINTING"] = str(sharded() and recipe.checkpointing).lower()
     return SFTConfig(
         output_dir=str(folder),
         num_train_epochs=recipe.epochs,
@@ -162,7 +176,7 @@ def sft_config(book: Profile, plan: Layout, folder: Path) -> SFTConfig:
         max_grad_norm=1.0,
         bf16=recipe.dtype == "bfloat16",
         use_cpu=not cuda,
-        gradient_checkpointing=recipe.checkpointing and not sharded,
+        gradient_checkpointing=recipe.checkpointing and not sharded(),
         max_length=None,  # `load_samples` has checked the lengths
         dataset_kwargs={"skip_prepare_dataset": True},
         remove_unused_columns=False,
@@ -184,7 +198,8 @@ def check_processes(book: Profile) -> None:
 
     `accelerate launch` on a CPU starts one process, whatever it is asked for.
     """
-    started, asked = PartialState().num_processes, book.training.processes
+    started = PartialState(cpu=not torch.cuda.is_available()).num_processes
+    asked = book.training.processes
     if started != asked:
         raise RunError(
             f"training.processes is {asked}, but {started} started with "
@@ -227,22 +242,31 @@ def train(book: Profile, data: Path, output: Path, model_name: str = "") -> None
     trainer.train(resume_from_checkpoint=checkpoint)
 
     final = staging / "final"
-    if trainer.is_fsdp_enabled:
-        trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
-    trainer.save_model(str(final))
+    weights = gather(trainer.model, keep=state.is_main_process)
     if state.is_main_process:
+        trainer.model.save_pretrained(final, state_dict=weights)
+        tokenizer.save_pretrained(final)
         log = pd.DataFrame([row for row in trainer.state.log_history if "loss" in row])[LOG]
         write_table(final / "log.parquet", log)
         write_json(final / "job.json", job)
         write_text(final / "README.md", card(book, job, log))
         if (staging / "tensorboard").is_dir():
             shutil.move(staging / "tensorboard", final / "tensorboard")
-        (final / "training_args.bin").unlink(missing_ok=True)  # a pickle
         for file in final.glob("*.safetensors"):
             file.chmod(0o644)
         _publish(final, output)
         shutil.rmtree(staging)
     state.wait_for_everyone()
+
+
+def gather(model: torch.nn.Module, keep: bool) -> dict[str, torch.Tensor]:
+    """All weights in float32 on the CPU, gathered one by one; empty where not to `keep`."""
+    weights = {}
+    for name, value in model.state_dict().items():
+        whole = value.full_tensor() if isinstance(value, DTensor) else value
+        if keep:
+            weights[name] = whole.detach().cpu()
+    return weights
 
 
 def make_trainer(
@@ -367,7 +391,7 @@ def _follow_parent() -> None:
     """End when standard input closes: a notebook that is killed leaves no training behind."""
 
     def wait() -> None:
-        while sys.stdin.buffer.read(1):
+        while os.read(0, 1):
             pass
         os._exit(FAILED)
 
