@@ -27,6 +27,7 @@ Facts = dict[str, dict[str, Any]]
 Interval = list[float] | None
 
 REPLICATED, NOT_REPLICATED, NOT_TESTABLE = "replicated", "not replicated", "not testable here"
+_SIGNS = {REPLICATED: "✓", NOT_REPLICATED: "✗", NOT_TESTABLE: "○"}
 START, STOP = "<!-- claims: start -->", "<!-- claims: stop -->"
 
 
@@ -438,16 +439,15 @@ def markdown(rows: Iterable[dict[str, Any]]) -> str:
         "|---|---|---:|---:|---|---|",
     ]
     for row in rows:
-        measured = _number(row["measured"])
-        if row["ci95"]:
-            measured += f" [{row['ci95'][0]:.1f}, {row['ci95'][1]:.1f}]"
-        if row["n"]:
-            measured += f", n = {row['n']:,}"
-        if row["what"]:
-            measured += f"; {row['what']}"
-        cells = (row["id"], row["claim"], _number(row["published"]), _number(row["recomputed"]),
-                 row["why"] or measured, f"**{row['verdict']}**")  # fmt: skip
-        lines.append("| " + " | ".join(cells) + " |")
+        measured = row["why"]
+        if row["measured"] is not None:
+            interval = ", ".join(f"{edge:.1f}" for edge in row["ci95"] or ())
+            measured = _number(row["measured"]) + (f" [{interval}]" if interval else "")
+            measured += f", n = {row['n']:,}" if row["n"] else ""
+            measured += f"<br>{row['what']}"
+        verdict = f"{_SIGNS[row['verdict']]} {row['verdict']}"
+        paper = (_number(row["published"]), _number(row["recomputed"]))
+        lines.append("| " + " | ".join((row["id"], row["claim"], *paper, measured, verdict)) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -546,7 +546,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1f}".removesuffix(".0")
+    return "–" if value is None else f"{value:.1f}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

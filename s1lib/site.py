@@ -223,9 +223,7 @@ def _publish(site: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _tidied(
-    output: nbformat.NotebookNode, name: str, number: int
-) -> nbformat.NotebookNode | None:
+def _tidied(output: nbformat.NotebookNode, name: str, number: int) -> nbformat.NotebookNode | None:
     if output.output_type == "error":
         what = f"{output.ename}: {output.evalue}".splitlines()[0]
         chapter = name[:2]
