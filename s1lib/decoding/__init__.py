@@ -1,1 +1,7 @@
 """Budget forcing: the state machine, the record, and the backends that run it."""
+
+from s1lib.decoding.forcing import Forcing
+from s1lib.decoding.load import load_decoder
+from s1lib.decoding.record import Generation, read_record, write_record
+
+__all__ = ["Forcing", "Generation", "load_decoder", "read_record", "write_record"]

@@ -189,6 +189,14 @@ class Machine:
         )
 
     @property
+    def longest(self) -> int:
+        """An upper bound of `len(ids)`, for whoever allocates memory."""
+        budget = self.forcing.budget
+        thinking = self._room if budget is None else min(budget, self._room)
+        around = self.thinking_start + len(self.marks.newline) + len(self.marks.final)
+        return min(self.window, around + thinking + self.answer_tokens)
+
+    @property
     def ban(self) -> int:
         """How many of the next tokens may not be an end: `marks.banned` is masked so long."""
         if self.phase != "thinking":
@@ -267,6 +275,10 @@ class Machine:
 
 class HarnessMachine(Machine):
     """The reference harness's rounds (the quirks are numbered at the top of this module)."""
+
+    @property
+    def longest(self) -> int:
+        return self.window
 
     @property
     def patience(self) -> int:

@@ -38,6 +38,8 @@ def marks(
         raise RunError("the end-of-thinking delimiter is empty: give Delimiters(answer=...)")
     _same_in_context(tokenizer, strings.think, opening)
     _same_in_context(tokenizer, strings.answer, closing)
+    if final[: len(closing)] != closing:
+        raise RunError(f"{strings.answer!r} and {strings.final!r} merge: choose another final")
     single = closing[0] in special_ids(tokenizer)
     stops = [closing[:1] if single else closing]
     if forcing.steps:

@@ -1,0 +1,268 @@
+"""What the rest of the book sees of decoding, whichever backend runs: generate and sweep."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, Literal
+
+from tqdm import tqdm
+from transformers import PreTrainedTokenizerBase
+
+from s1lib.artifacts import RunError
+from s1lib.chat import S1, Delimiters
+from s1lib.decoding.draw import key
+from s1lib.decoding.forcing import Forcing, Machine, Marks, Plain, auto_budget, machine
+from s1lib.decoding.jobs import Job
+from s1lib.decoding.marks import encode, marks
+from s1lib.decoding.record import Generation, config_hash
+from s1lib.decoding.sweep import Branches, cells, trunks
+
+Prompts = Sequence[Sequence[int]]
+Order = tuple[int, int, int]  # cell, problem, sample
+INTERVAL = 0.2 if sys.stderr.isatty() else 5.0
+
+
+class DecodeError(RunError):
+    """Decoding failed half way. `finished` holds the generations that were complete."""
+
+    def __init__(self, message: str, finished: list[Generation]) -> None:
+        super().__init__(message)
+        self.finished = finished
+
+
+class Decoder(ABC):
+    """A model with its tokenizer. Backends implement `_run`.
+
+    `window` is the context length in tokens, `answer_tokens` the answer's limit where a call
+    gives none. After a call, `speed` is its sampled tokens per second.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        tokenizer: PreTrainedTokenizerBase,
+        window: int,
+        answer_tokens: int,
+        ends: Sequence[int] = (),
+        delimiters: Delimiters = S1,
+        config: dict[str, Any] | None = None,
+    ) -> None:
+        self.name, self.tokenizer = name, tokenizer
+        self.window, self.answer_tokens = window, answer_tokens
+        self.ends, self.delimiters, self.config = tuple(ends), delimiters, config or {}
+        self.speed = 0.0
+
+    @abstractmethod
+    def _run(self, jobs: list[Job], temperature: float) -> Iterator[tuple[Job, Machine]]:
+        """Decode all jobs; yield each finished machine (a branch's with the trunk's job)."""
+
+    def generate(
+        self,
+        prompts: Prompts,
+        forcing: Forcing | None = None,
+        *,
+        ids: Sequence[str] | None = None,
+        temperature: float = 0.0,
+        seed: int = 0,
+        samples: int = 1,
+        max_new_tokens: int | None = None,
+        stop: Sequence[int] = (),
+        **tags: Any,
+    ) -> list[Generation]:
+        """Decode each prompt (token ids) `samples` times; results in the order of prompts.
+
+        `forcing=None` is plain decoding until an end of sequence or one of the `stop` ids.
+        `max_new_tokens` bounds the answer, or with plain decoding everything. `ids` name the
+        problems and key the randomness. `tags` are further fields of `Generation`, such as
+        `benchmark`. Raises `RunError` for bad settings and prompts, before anything is decoded,
+        and `DecodeError` (with what is finished) if the backend fails.
+        """
+        names = self._names(prompts, ids)
+        found = self._marks(forcing, stop)
+        forcing = self._with_budget(forcing, prompts, found)
+        limit = self._limit(forcing, max_new_tokens)
+        jobs = [
+            Job(self._new(prompt, index, found, limit)(forcing), index, sample,
+                key(seed, names[index], sample))
+            for index, prompt in enumerate(prompts)
+            for sample in range(samples)
+        ]
+        fields = {**self._tags(forcing, temperature, seed, limit), **tags}
+
+        def results(job: Job, done: Machine) -> Iterator[tuple[Order, Generation]]:
+            name = names[job.problem]
+            yield (0, job.problem, job.sample), self._generation(done, name, job.sample, fields)
+
+        return self._collect(jobs, temperature, results)
+
+    def sweep(
+        self,
+        prompts: Prompts,
+        budgets: Sequence[int | None],
+        waits: Sequence[int] = (),
+        *,
+        wait: str = "Wait",
+        protocol: Literal["paper", "harness"] = "paper",
+        grid: bool = False,
+        ids: Sequence[str] | None = None,
+        temperature: float = 0.0,
+        seed: int = 0,
+        samples: int = 1,
+        max_new_tokens: int | None = None,
+        **tags: Any,
+    ) -> list[Generation]:
+        """All cells of `s1lib.decoding.sweep.cells` from one trunk for each problem and sample.
+
+        Returns one generation per cell, prompt and sample, cell by cell, each the same as
+        `generate` gives with that cell's budget and waits.
+        """
+        names = self._names(prompts, ids)
+        base = Forcing(wait=wait, protocol=protocol, delimiters=self.delimiters)
+        found, limit = self._marks(base, ()), self._limit(base, max_new_tokens)
+        asked = cells(budgets, waits, base, grid)
+        wanted = [self._with_budget(cell, prompts, found) for cell in asked]
+        jobs = []
+        for trunk, places in trunks(wanted):
+            for index, prompt in enumerate(prompts):
+                new = self._new(prompt, index, found, limit)
+                for sample in range(samples):
+                    branches = Branches(new, [(place, wanted[place]) for place in places])
+                    stream = key(seed, names[index], sample)
+                    jobs.append(Job(new(trunk), index, sample, stream, branches))
+        fields = [{**self._tags(cell, temperature, seed, limit), **tags} for cell in asked]
+
+        def results(job: Job, done: Machine) -> Iterator[tuple[Order, Generation]]:
+            name = names[job.problem]
+            for place, one in job.branches.finish() if job.branches else []:
+                row = self._generation(one, name, job.sample, fields[place])
+                yield (place, job.problem, job.sample), row
+
+        return self._collect(jobs, temperature, results)
+
+    # --- shared by both -------------------------------------------------------------------------
+
+    def _collect(
+        self,
+        jobs: list[Job],
+        temperature: float,
+        results: Callable[[Job, Machine], Iterable[tuple[Order, Generation]]],
+    ) -> list[Generation]:
+        found: list[tuple[Order, Generation]] = []
+        start, tokens = time.perf_counter(), 0
+        bar = tqdm(total=len(jobs), desc="decode", unit="run", leave=False, mininterval=INTERVAL)
+        try:
+            for job, done in self._run(jobs, temperature):
+                new = list(results(job, done))
+                found += new
+                tokens += len(done.sampled)
+                self.speed = tokens / (time.perf_counter() - start)
+                bar.set_postfix_str(f"{self.speed:,.0f} tokens/s", refresh=False)
+                bar.update(bool(new))
+        except RunError as error:
+            raise DecodeError(str(error), _in_order(found)) from error
+        finally:
+            bar.close()
+        return _in_order(found)
+
+    def _new(
+        self, prompt: Sequence[int], index: int, found: Marks, limit: int
+    ) -> Callable[[Forcing | None], Machine]:
+        return lambda forcing: machine(prompt, forcing, found, self.window, limit, index)
+
+    def _names(self, prompts: Prompts, ids: Sequence[str] | None) -> list[str]:
+        names = [str(index) for index in range(len(prompts))] if ids is None else list(ids)
+        if len(names) != len(prompts):
+            raise RunError(f"{len(prompts)} prompts but {len(names)} ids: give one id for each")
+        empty = [name for name, prompt in zip(names, prompts, strict=True) if not len(prompt)]
+        if empty:
+            raise RunError(f"the prompt of problem {empty[0]} is empty: give at least one token")
+        return names
+
+    def _marks(self, forcing: Forcing | None, stop: Sequence[int]) -> Marks:
+        return marks(self.tokenizer, forcing, (*self.ends, *stop))
+
+    def _with_budget(
+        self, forcing: Forcing | None, prompts: Prompts, found: Marks
+    ) -> Forcing | None:
+        """In the harness's protocol, no budget means the automatic one (quirk 7)."""
+        if forcing is None or forcing.protocol == "paper" or forcing.budget is not None:
+            return forcing
+        return replace(forcing, budget=auto_budget(prompts, found, self.window))
+
+    def _limit(self, forcing: Forcing | None, max_new_tokens: int | None) -> int:
+        if max_new_tokens is not None and max_new_tokens < 1:
+            raise RunError(f"max_new_tokens={max_new_tokens} leaves no answer: use 1 or more")
+        return max_new_tokens or (self.window if forcing is None else self.answer_tokens)
+
+    def _tags(
+        self, forcing: Forcing | None, temperature: float, seed: int, limit: int
+    ) -> dict[str, Any]:
+        config = config_hash(
+            model=self.name, window=self.window, limit=limit, forcing=forcing,
+            temperature=temperature, seed=seed, **self.config,
+        )
+        tags = {"model": self.name, "temperature": temperature, "seed": seed, "config": config}
+        if forcing is None:
+            return {**tags, "method": "plain", "protocol": ""}
+        return {
+            **tags, "method": "budget forcing", "protocol": forcing.protocol,
+            "budget": forcing.budget, "waits": forcing.waits,
+            "wait": forcing.wait if forcing.waits else "",
+        }
+
+    def _generation(
+        self, done: Machine, name: str, sample: int, fields: dict[str, Any]
+    ) -> Generation:
+        start, stop, answer = done.thinking_start, done.thinking_stop, done.answer_start
+        parts = [done.prompt_stop, start, stop, answer, len(done.ids)]
+        if isinstance(done, Plain):
+            parts = self._split(done.ids, done.prompt_stop)
+        roles = [tuple(done.ids[a:b]) for a, b in itertools.pairwise([0, *parts])]
+        prompt, opening, thinking, closing, answer_ids = roles
+        forced_end = done.thinking_end in ("budget", "window")
+        spoken = done.marks.final[len(done.marks.closing) :] if forced_end else ()
+        return Generation(
+            name, prompt, answer_ids, opening, thinking, closing,
+            forced=tuple(place - done.prompt_stop for place in done.forced),
+            ignored=tuple(done.ignored),
+            thinking_end=done.thinking_end,
+            answer_end=done.answer_end,
+            sampled=len(done.sampled),
+            text=self.tokenizer.decode([*spoken, *answer_ids], skip_special_tokens=True).strip(),
+            sample=sample,
+            **fields,
+        )
+
+    def _split(self, ids: list[int], start: int) -> list[int]:
+        """Where roles begin in what a model wrote without forcing, delimiters if it wrote any."""
+        opening, closing = self._delimiters
+        thinking = start + len(opening)
+        if not closing or tuple(ids[start:thinking]) != opening:
+            return [start, start, start, start, len(ids)]
+        stop = _find(ids, closing, thinking)
+        if stop < 0:
+            return [start, thinking, len(ids), len(ids), len(ids)]
+        return [start, thinking, stop, stop + len(closing), len(ids)]
+
+    @cached_property
+    def _delimiters(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        try:
+            think, answer = self.delimiters.think, self.delimiters.answer
+            return encode(self.tokenizer, think), encode(self.tokenizer, answer)
+        except RunError:
+            return (), ()
+
+
+def _in_order(found: list[tuple[Order, Generation]]) -> list[Generation]:
+    return [one for _, one in sorted(found, key=lambda pair: pair[0])]
+
+
+def _find(ids: list[int], part: tuple[int, ...], start: int) -> int:
+    places = range(start, len(ids) - len(part) + 1)
+    return next((i for i in places if tuple(ids[i : i + len(part)]) == part), -1)

@@ -1,0 +1,49 @@
+"""Choosing the next token: greedy, or by a random number that belongs to one place only.
+
+The random number of a token is a function of (seed, problem, sample, position) and of nothing
+else, so results do not depend on batch size, on order, or on which other runs share a trunk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+
+
+def key(seed: int, problem: str, sample: int) -> int:
+    """The random stream of one sample, as an unsigned 64-bit number."""
+    name = f"{seed}\x00{problem}\x00{sample}".encode()
+    return int.from_bytes(hashlib.sha256(name).digest()[:8], "little")
+
+
+def uniform(keys: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Numbers in [0, 1), float64, one for each stream (uint64) and position (SplitMix64)."""
+    with np.errstate(over="ignore"):
+        state = keys + (positions.astype(np.uint64) + np.uint64(1)) * _GOLDEN
+        state = (state ^ (state >> np.uint64(30))) * _MIX[0]
+        state = (state ^ (state >> np.uint64(27))) * _MIX[1]
+        state ^= state >> np.uint64(31)
+    return (state >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def draw(logits: Tensor, temperature: float, chance: np.ndarray | None) -> tuple[Tensor, Tensor]:
+    """Next tokens (int64) and, for a check that numbers are numbers, one float per row.
+
+    `logits` has shape (rows, vocabulary); `chance` holds one uniform number per row and is not
+    needed at temperature 0. Sampling inverts the cumulative distribution in float64.
+    """
+    if temperature == 0:
+        best = logits.max(1)
+        return best.indices, best.values
+    assert chance is not None
+    weights = torch.softmax(logits.double() / temperature, 1).cumsum(1)
+    total = weights[:, -1:]
+    target = torch.from_numpy(chance).to(logits.device)[:, None] * total
+    chosen = torch.searchsorted(weights, target, right=True).squeeze(1)
+    return chosen.clamp_(max=logits.shape[1] - 1), total.squeeze(1)

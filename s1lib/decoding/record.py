@@ -1,0 +1,148 @@
+"""The record: one row for every generation of every method. Tables and figures read nothing else.
+
+A row holds the ids by role, so that what the model really saw is known:
+
+    prompt | opening | thinking | closing | answer
+
+`opening` and `closing` are delimiters (forced, except in plain decoding, where the model wrote
+them), `forced` lists the positions after the prompt that were not sampled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from s1lib.artifacts import RunError, read_table, write_table
+from s1lib.decoding.forcing import Forcing
+
+Ids = tuple[int, ...]
+_LISTS = ("prompt", "opening", "thinking", "closing", "answer", "forced", "ignored")
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One generation. Counts are in tokens; `budget=None` means that there was none.
+
+    `thinking_end`: `delimiter`, `eos`, `steps`, `budget`, `window`, or empty (it did not think);
+    `answer_end`: `eos`, `length`, `window`. `sampled` counts every token that was paid for,
+    also those taken off again. `ignored` are the lengths of thinking at which an end was
+    ignored. `raw` is the extracted answer, `verdict` is `correct`, `wrong` or `undecided`.
+    """
+
+    id: str
+    prompt: Ids
+    answer: Ids
+    opening: Ids = ()
+    thinking: Ids = ()
+    closing: Ids = ()
+    forced: Ids = ()
+    ignored: Ids = ()
+    thinking_end: str = ""
+    answer_end: str = ""
+    sampled: int = 0
+    text: str = ""
+    benchmark: str = ""
+    method: str = "budget forcing"
+    condition: str = ""
+    model: str = ""
+    budget: int | None = None
+    waits: int = 0
+    wait: str = ""
+    protocol: str = "paper"
+    temperature: float = 0.0
+    seed: int = 0
+    sample: int = 0
+    raw: str = ""
+    verdict: str = ""
+    grader: str = ""
+    config: str = ""
+
+    @property
+    def ids(self) -> Ids:
+        """All ids after the prompt."""
+        return self.opening + self.thinking + self.closing + self.answer
+
+    @property
+    def mask(self) -> list[bool]:
+        """For each of `ids`, whether it was forced."""
+        forced = set(self.forced)
+        return [place in forced for place in range(len(self.ids))]
+
+    @property
+    def thinking_tokens(self) -> int:
+        return len(self.thinking)
+
+
+def config_hash(**settings: Any) -> str:
+    """First 16 hex digits of the SHA-256 of the settings that a generation depends on."""
+    text = json.dumps(settings, sort_keys=True, default=_plain)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if isinstance(value, Forcing) else str(value)
+
+
+def to_table(generations: Iterable[Generation]) -> pd.DataFrame:
+    """One row per generation, columns as the fields of `Generation` plus two counts."""
+    names = [field.name for field in fields(Generation)]
+    rows = [[getattr(one, name) for name in names] for one in generations]
+    table = pd.DataFrame(rows, columns=names)
+    for name in _LISTS:
+        table[name] = table[name].map(list)
+    table["budget"] = table["budget"].astype("Int64")
+    table["thinking_tokens"] = [len(ids) for ids in table["thinking"]]
+    table["forced_tokens"] = [len(ids) for ids in table["forced"]]
+    return table
+
+
+def from_table(table: pd.DataFrame) -> list[Generation]:
+    """The generations of a table. Raises `RunError` if a column is missing."""
+    names = [field.name for field in fields(Generation)]
+    missing = [name for name in names if name not in table.columns]
+    if missing:
+        raise RunError(f"the record has no column {', '.join(missing)}: make it again")
+    columns = {name: table[name].tolist() for name in names}
+    for name in _LISTS:
+        columns[name] = [tuple(int(item) for item in ids) for ids in columns[name]]
+    columns["budget"] = [None if pd.isna(one) else int(one) for one in columns["budget"]]
+    return [Generation(**dict(zip(names, row, strict=True))) for row in zip(*columns.values(),
+            strict=True)]
+
+
+def write_record(path: str | Path, generations: Iterable[Generation]) -> Path:
+    return write_table(path, to_table(generations))
+
+
+def read_record(path: str | Path, made_by: str = "06") -> list[Generation]:
+    return from_table(read_table(path, made_by))
+
+
+def grade_record(
+    generations: Iterable[Generation], answers: Mapping[str, tuple[str, str]]
+) -> list[Generation]:
+    """Grade with `s1lib.grading`; `answers` maps a problem's id to (answer, answer type).
+
+    Equal texts of one problem are graded once. Raises `RunError` for an id without an answer.
+    """
+    from s1lib.grading import GRADER, extract, grade
+
+    seen: dict[tuple[str, str], tuple[str, str]] = {}
+    graded = []
+    for one in generations:
+        if one.id not in answers:
+            raise RunError(f"no answer for problem {one.id}: are record and benchmark of one run?")
+        answer, kind = answers[one.id]
+        if (one.id, one.text) not in seen:
+            raw = extract(one.text, kind)
+            seen[one.id, one.text] = (raw or "", grade(one.text, answer, kind))
+        raw, verdict = seen[one.id, one.text]
+        graded.append(replace(one, raw=raw, verdict=verdict, grader=GRADER))
+    return graded
