@@ -36,7 +36,7 @@ class Questions(Section):
     problems: int = Field(ge=4, description="problems per benchmark (world only)")
     folder: str = Field(default="", description="local copies `<folder>/<hub id>`; empty: hub")
     ngram: int = Field(default=8, ge=2, description="words per decontamination n-gram")
-    whole: bool = Field(default=False, description="compare shorter questions as a whole")
+    whole: bool = Field(default=True, description="compare shorter questions as a whole")
     near_dedup: bool = Field(default=True, description="drop 8-gram overlaps across sources too")
 
 
