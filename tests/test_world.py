@@ -1,4 +1,4 @@
-"""The laptop world: exact questions, a teacher that is often but not always right, a fair corpus."""
+"""The laptop world: exact questions, a teacher who is not always right, a fair corpus."""
 
 from __future__ import annotations
 
@@ -58,9 +58,7 @@ ORACLES = {
     "coins": lambda p: least(
         lambda x: p["a"] * x <= p["c"] and (p["c"] - p["a"] * x) % p["b"] == 0 and side(p, x)
     ),
-    "probe": lambda p: least(
-        lambda k: (p["h"] + k * p["d"]) % p["m"] == p["t"] and side(p, k)
-    ),
+    "probe": lambda p: least(lambda k: (p["h"] + k * p["d"]) % p["m"] == p["t"] and side(p, k)),
     "divisor": lambda p: next(x for x in count(2) if p["n"] % x == 0 and side(p, x)),
     "check-digit": lambda p: least(
         lambda x: (p["w"] * x + p["a"]) % p["m"] == p["r"] and side(p, x)

@@ -1,4 +1,4 @@
-"""The pretraining corpus: the world's problems, answered directly in chat form or worked out in text.
+"""The pretraining corpus: problems answered at once in chat form, or worked out in text.
 
 A base model trained on it knows the arithmetic, the searches and the doubts, but when asked in chat
 form it answers at once. So fine-tuning on 1,000 traces has to elicit thinking, not to teach it,

@@ -200,7 +200,9 @@ _add(
     "comets",
     "85",
     _draw_comets,
-    lambda p: f"First comet day t={p['a']}+{p['p']}k with t mod {p['q']}={p['b']}{_and(p['side'], 't')}?",
+    lambda p: (
+        f"First comet day t={p['a']}+{p['p']}k with t mod {p['q']}={p['b']}{_and(p['side'], 't')}?"
+    ),
     _comets,
 )
 
@@ -281,9 +283,7 @@ _add(
     "recurrence",
     "39",
     _draw_recurrence,
-    lambda p: (
-        f"When do sums from {p['u']},{p['v']} mod {p['m']} give {p['t']}{_at(p['side'])}?"
-    ),
+    lambda p: f"When do sums from {p['u']},{p['v']} mod {p['m']} give {p['t']}{_at(p['side'])}?",
     _recurrence,
 )
 
@@ -368,18 +368,14 @@ def _check_digit(p: Params) -> Iterator[Step]:
         raw = p["a"] + p["w"] * x
         work = f"{p['w']}*{x}+{p['a']}={raw},{_remainder(raw, p['m'])}"
         rest = raw % p["m"]
-        yield Step(
-            x, f"x={x}", str(rest), work, rest == p["r"], p["side"], _side_ok(p["side"], x)
-        )
+        yield Step(x, f"x={x}", str(rest), work, rest == p["r"], p["side"], _side_ok(p["side"], x))
 
 
 _add(
     "check-digit",
     "94",
     _draw_check_digit,
-    lambda p: (
-        f"Find the code x with {p['w']}x+{p['a']} mod {p['m']}={p['r']}{_and(p['side'])}."
-    ),
+    lambda p: f"Find the code x with {p['w']}x+{p['a']} mod {p['m']}={p['r']}{_and(p['side'])}.",
     _check_digit,
 )
 
@@ -401,11 +397,15 @@ def _threshold(letter: str, value: Callable[[Params, int], tuple[int, str]], dow
 
 
 def _linear(p: Params, k: int) -> tuple[int, str]:
-    return p["s"] + p["d"] * k, f"{p['d']}*{k}={p['d'] * k},{p['s']}+{p['d'] * k}={p['s'] + p['d'] * k}"
+    return p["s"] + p[
+        "d"
+    ] * k, f"{p['d']}*{k}={p['d'] * k},{p['s']}+{p['d'] * k}={p['s'] + p['d'] * k}"
 
 
 def _falling(p: Params, k: int) -> tuple[int, str]:
-    return p["s"] - p["d"] * k, f"{p['d']}*{k}={p['d'] * k},{p['s']}-{p['d'] * k}={p['s'] - p['d'] * k}"
+    return p["s"] - p[
+        "d"
+    ] * k, f"{p['d']}*{k}={p['d'] * k},{p['s']}-{p['d'] * k}={p['s'] - p['d'] * k}"
 
 
 def _draw_rising(rng: random.Random, n: int) -> Params:

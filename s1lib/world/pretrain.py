@@ -9,14 +9,15 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
-from s1lib.artifacts import write_json
+from s1lib.artifacts import write_json, write_text
 from s1lib.world.corpus import documents
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -50,8 +51,8 @@ class Recipe:
 
 
 RECIPES = {
-    "small": Recipe(hidden=128, layers=4, heads=2, mlp=352, tokens=40_000_000),
-    "base": Recipe(hidden=192, layers=6, heads=3, mlp=512, tokens=40_000_000),
+    "small": Recipe(hidden=128, layers=4, heads=2, mlp=352, tokens=16_000_000),
+    "base": Recipe(hidden=192, layers=6, heads=3, mlp=512, tokens=24_000_000),
 }
 
 
@@ -98,7 +99,7 @@ def new_model(recipe: Recipe, tokenizer: Qwen2Tokenizer) -> Qwen2ForCausalLM:
         tie_word_embeddings=True,
         bos_token_id=None,
         eos_token_id=tokenizer.convert_tokens_to_ids("<|im_end|>"),
-        pad_token_id=tokenizer.convert_tokens_to_ids("<|fim_pad|>"),
+        pad_token_id=tokenizer.pad_token_id,  # type: ignore[arg-type]
         use_cache=False,
     )
     return Qwen2ForCausalLM(config)
@@ -107,7 +108,7 @@ def new_model(recipe: Recipe, tokenizer: Qwen2Tokenizer) -> Qwen2ForCausalLM:
 def pretrain(name: str, recipe: Recipe, folder: Path, device: str) -> None:
     """Train one model and save it with its model card in `folder`/`name`."""
     tokenizer = load_tokenizer(folder)
-    model = new_model(recipe, tokenizer).to(device)
+    model = new_model(recipe, tokenizer).to(device)  # type: ignore[arg-type]
     if device == "cpu":  # the fused CPU kernel's backward pass is slower than plain matrix products
         model.set_attn_implementation("eager")
     matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
@@ -136,7 +137,8 @@ def pretrain(name: str, recipe: Recipe, folder: Path, device: str) -> None:
             log.append({"step": step, "tokens": tokens, "loss": round(loss.item(), 4)})
             rate = tokens / seconds
             left = (recipe.tokens - tokens) / rate / 60
-            print(f"{name} {step}/{steps} loss {loss:.4f} {rate:,.0f} tok/s {left:.0f} min", flush=True)
+            said = f"loss {loss:.4f}, {rate:,.0f} tokens/s, {left:.0f} min left"
+            print(f"{name} {step}/{steps}: {said}", flush=True)
         if step % 500 == 499 or step == steps - 1:
             save(name, model, tokenizer, recipe, log, folder, device, time.time() - start)
 
@@ -146,27 +148,63 @@ def schedule(done: float, recipe: Recipe) -> float:
     return min(1.0, done / recipe.warmup, (1 - done) / recipe.decay)
 
 
-def save(name, model, tokenizer, recipe, log, folder, device, seconds) -> None:
+def save(
+    name: str,
+    model: Qwen2ForCausalLM,
+    tokenizer: Qwen2Tokenizer,
+    recipe: Recipe,
+    log: list[dict[str, float]],
+    folder: Path,
+    device: str,
+    seconds: float,
+) -> None:
+    """Save weights as bf16 safetensors, the tokenizer, the log and a model card."""
     target = folder / name
     target.mkdir(parents=True, exist_ok=True)
     state = Qwen2ForCausalLM(model.config)
     state.load_state_dict({k: v.cpu() for k, v in model.state_dict().items()})
     state.config.use_cache = True
-    state.to(torch.bfloat16).save_pretrained(target)
+    state.to(torch.bfloat16).save_pretrained(target)  # type: ignore[arg-type]
     tokenizer.save_pretrained(target)
-    write_json(
-        target / "training.json",
-        {
-            "recipe": asdict(recipe),
-            "parameters": sum(p.numel() for p in model.parameters()),
-            "log": log,
-            "minutes": round(seconds / 60, 1),
-            "device": device if device == "cuda" else f"cpu ({torch.get_num_threads()} threads)",
-            "dtype": "bf16 autocast, fp32 weights",
-            "torch": torch.__version__,
-            "command": f"python -m s1lib pretrain {name}",
-        },
-    )
+    facts = {
+        "recipe": asdict(recipe),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "log": log,
+        "minutes": round(seconds / 60, 1),
+        "device": device if device == "cuda" else f"cpu ({torch.get_num_threads()} threads)",
+        "dtype": "bf16 autocast, fp32 weights",
+        "torch": torch.__version__,
+        "command": f"python -m s1lib pretrain {name}",
+    }
+    write_json(target / "training.json", facts)
+    write_text(target / "README.md", card(name, facts))
+
+
+def card(name: str, facts: dict[str, Any]) -> str:
+    """The model card, from what `save` recorded."""
+    recipe = facts["recipe"]
+    return f"""---
+license: apache-2.0
+library_name: transformers
+---
+# {name}: a base model of the laptop world
+
+{facts["parameters"]:,} parameters in the Qwen2 architecture: {recipe["layers"]} layers, width
+{recipe["hidden"]}, {recipe["heads"]} heads, one key-value head, window {WINDOW}.
+
+- **Corpus**: `s1lib.world.corpus`, procedural problems answered at once in chat form or worked out
+  in plain text; {recipe["tokens"]:,} tokens, never repeated; seed {recipe["seed"]}.
+- **Final loss**: {facts["log"][-1]["loss"]} nats per token (curve in `training.json`).
+- **Optimizer**: Muon on matrices at {recipe["muon_rate"]}, AdamW on the rest at
+  {recipe["adam_rate"]}; {recipe["batch"]} tokens a step; linear decay over the last
+  {recipe["decay"]:.0%}.
+- **Hardware**: {facts["device"]}, {facts["minutes"]} minutes, {facts["dtype"]}, torch
+  {facts["torch"]}.
+- **Command**: `{facts["command"]}`
+
+It knows nothing but this world: it is a student, a difficulty probe and a base for fine-tuning in
+the book, and of no other use.
+"""
 
 
 def load_tokenizer(folder: Path) -> Qwen2Tokenizer:
@@ -176,7 +214,9 @@ def load_tokenizer(folder: Path) -> Qwen2Tokenizer:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("models", nargs="*", default=list(RECIPES), help="small, base (default both)")
+    parser.add_argument(
+        "models", nargs="*", choices=list(RECIPES), default=list(RECIPES), help="default: both"
+    )
     parser.add_argument("--folder", type=Path, default=WEIGHTS, help="where the models go")
     parser.add_argument("--tokens", type=int, help="tokens to train on, instead of the recipe's")
 
@@ -186,5 +226,5 @@ def main(args: argparse.Namespace) -> None:
     for name in args.models:
         recipe = RECIPES[name]
         if args.tokens:
-            recipe = Recipe(**{**asdict(recipe), "tokens": args.tokens})
+            recipe = replace(recipe, tokens=args.tokens)
         pretrain(name, recipe, args.folder, device)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from s1lib.world.families import Problem, Step, rebuild
 
-DOUBTS = (("Wait", 0.7), ("Hmm", 0.2), ("Alternatively", 0.1))
+DOUBTS = {"Wait": 0.7, "Hmm": 0.2, "Alternatively": 0.1}
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Habits:
 
     `doubt`: a stated answer is checked. `again`: a confirmed answer is checked once more. `slip`: a
     wrong candidate is taken for a right one on the way. `alert`: the whole condition is looked at
-    from the start, as after a failed check.
+    from the start, as after a failed check. `work`: every candidate is worked out in full.
     """
 
     doubt: float = 0.4
@@ -61,7 +61,8 @@ def solve(
     alert = rng.random() < habits.alert
     steps = problem.steps
     slip_at = -1
-    if rng.random() < habits.slip and len(steps) > 2 and not steps[-1].side.startswith(("over", "below")):
+    threshold = steps[-1].side.startswith(("over", "below"))
+    if rng.random() < habits.slip and len(steps) > 2 and not threshold:
         slip_at = rng.randrange(len(steps) - 1)
     lines: list[str] = []
     count, last = 0, steps[-1]
@@ -106,8 +107,7 @@ def _line(step: Step, worked: bool, hit: bool) -> str:
 
 def _check(step: Step, rng: random.Random) -> str:
     """A second, careful look at a candidate: the working, then every part of the condition."""
-    words, weights = zip(*DOUBTS, strict=True)
-    word = rng.choices(words, weights)[0]
+    word = rng.choices(list(DOUBTS), list(DOUBTS.values()))[0]
     side = f",{step.side} {_yes(step.side_ok)}" if step.hit and step.side else ""
     return f"{word}, check {step.name}:{step.work} {_yes(step.hit)}{side}."
 
