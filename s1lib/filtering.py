@@ -11,14 +11,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from s1lib.published import published
+
 DROPPED = ("id", "stage", "reason")
 
-PUBLISHED = (
-    ("collected", 59_029, 59_029),
-    ("complete", 54_116, 54_116),
-    ("well formed", 51_581, 51_607),
-    ("unsolved by both students", 24_496, 24_517),
-)
+STEPS = ("collected", "complete", "well formed", "hard")
 
 _FEATURES = (
     ("thinking", "no trace"),
@@ -100,20 +97,22 @@ def difficulty(
         alone = ~pd.concat(others, axis=1).any(axis=1) if others else by
         reason[by & alone] = f"solved by {name}"
     reason[reason.isna() & pd.concat(solved, axis=1).any(axis=1)] = "solved by several students"
-    dropped = _dropped(pool, reason, "unsolved by both students")
+    dropped = _dropped(pool, reason, "hard")
     return pool[reason.isna()].reset_index(drop=True), dropped
 
 
 def funnel(collected: int, dropped: pd.DataFrame) -> pd.DataFrame:
     """Rows left after each step beside the paper's and its notebook's counts.
 
-    Columns: step, n, published (paper), notebook (the committed run, which is not the paper's).
+    `dropped` has the rows of `quality` and `difficulty`. Columns: step, n, published (paper),
+    notebook (the committed run, which is not the paper's).
     """
+    counts = {row["step"]: row for row in published("funnel")}
     left = collected
     rows = []
-    for step, paper, notebook in PUBLISHED:
+    for step in STEPS:
         left -= int((dropped["stage"] == step).sum())
-        rows.append((step, left, paper, notebook))
+        rows.append((step, left, counts[step]["paper"], counts[step]["notebook"]))
     return pd.DataFrame(rows, columns=["step", "n", "published", "notebook"])
 
 

@@ -35,21 +35,18 @@ SET_COLUMNS = (
     "answer",
     "domain",
 )
-GPQA = "Idavidrein/gpqa"
-AIME = "qq8933/AIME_1983_2024"
-DIRECT = (GPQA, AIME)
+DIRECT = ("GPQA", "AIME")
 
 
 def direct(pool: pd.DataFrame, tokens: int) -> pd.Series:
     """Which rows are taken without sampling, as a boolean column.
 
     GPQA and AIME questions that the teacher answered correctly, and MATH questions that it
-    answered correctly in more than `tokens` thinking tokens (5,600 in the reference, which finds
-    none on a rebuilt pool because it looks for the old name of the dataset).
+    answered correctly in more than `tokens` thinking tokens (5,600 in the reference, which looks
+    at `source_type` and finds no MATH on a rebuilt pool, since the dataset has another name now).
     """
-    source_type = pool["source_type"].astype(str)
-    long = source_type.str.contains("openaimath") & (pool["thinking_tokens"] > tokens)
-    return pool["teacher_correct"].astype(bool) & (source_type.isin(DIRECT) | long)
+    long = (pool["source"] == "MATH") & (pool["thinking_tokens"] > tokens)
+    return pool["teacher_correct"].astype(bool) & (pool["source"].isin(DIRECT) | long)
 
 
 def benchmark_weights(pool: pd.DataFrame) -> dict[str, float]:
@@ -58,8 +55,8 @@ def benchmark_weights(pool: pd.DataFrame) -> dict[str, float]:
     GPQA counts are scaled by 0.5 |AIME| / |GPQA| and cut to integers, as the reference does.
     Domains without such a question are left out.
     """
-    aime = Counter(pool["domain"][pool["source_type"] == AIME])
-    gpqa = Counter(pool["domain"][pool["source_type"] == GPQA])
+    aime = Counter(pool["domain"][pool["source"] == "AIME"])
+    gpqa = Counter(pool["domain"][pool["source"] == "GPQA"])
     scale = 0.5 * aime.total() / gpqa.total() if gpqa else 0.0
     counts = aime + Counter({domain: int(scale * n) for domain, n in gpqa.items()})
     return {domain: counts[domain] / counts.total() for domain in sorted(counts)}
@@ -76,7 +73,7 @@ def select(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Choose `size` rows of the hard pool. Returns `(set, draws)`, the set sorted by id.
 
-    `pool` needs id, source_type, domain, thinking_tokens (int) and teacher_correct (bool).
+    `pool` needs id, source, domain, thinking_tokens (int) and teacher_correct (bool).
     After the direct picks a domain is drawn, then one of its questions: the k-th longest trace
     of those left, counted from 0 and ties by id, has weight 2**-k. `reference` draws domains
     uniformly until the set has `uniform` rows and then after `benchmark_weights`; `paper`

@@ -136,9 +136,9 @@ def _plain(question: str, source_type: str) -> bool:
 
 
 def _reference_selection(hard: pd.DataFrame, rng: np.random.Generator) -> set[str]:
-    source = hard["source_type"]
+    source = hard["source"]
     sure = hard["teacher_correct"] & source.isin(selection.DIRECT)
-    long = hard["teacher_correct"] & source.str.contains("openaimath")
+    long = hard["teacher_correct"] & (source == "MATH")
     chosen = set(hard[sure | (long & (hard["thinking_tokens"] > 5600))]["id"])
     domains: dict[str, dict[str, int]] = defaultdict(dict)
     rows = zip(hard["id"], hard["domain"], hard["thinking_tokens"], strict=True)

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 REMOVALS = ("id", "question", "source", "against", "match_id", "match_question", "ngram")
-CHUNK = 1 << 22
+CHUNK = 1 << 18
 _BASE = 0x9E3779B97F4A7C15
 _INVERSE = pow(_BASE, -1, 1 << 64)
 
@@ -171,7 +171,8 @@ def _matches(
     found: dict[int, tuple[int, str]] = {}
     for rows, values in hashes(texts, n, whole):
         maybe = np.flatnonzero(sieve[values >> np.uint64(42)])
-        maybe = maybe[np.isin(values[maybe], known)]
+        at = np.searchsorted(known[:-1], values[maybe])
+        maybe = maybe[known[at] == values[maybe]] if len(maybe) else maybe
         for i, value in zip(rows[maybe].tolist(), values[maybe].tolist(), strict=True):
             if i not in found:
                 gram = shared_ngram(texts[i], against[first[value]], n, whole)

@@ -36,8 +36,9 @@ CLUE = (
 class Part:
     """One load: a configuration and its splits, or files of the repository by their names.
 
-    `revision` pins the commit; `refs/convert/parquet` is the hub's own Parquet copy of a dataset
-    that otherwise comes as a script, which is never run here.
+    `revision` pins the commit; None is the newest, since the paper names no revisions.
+    `refs/convert/parquet` is the hub's own Parquet copy of a dataset that otherwise comes as a
+    script, which is never run here.
     """
 
     config: str | None = None
@@ -219,7 +220,6 @@ _AGI = ("sat_en", "sat_math", "lsat_ar", "lsat_lr", "lsat_rc", "logiqa", "aqua_r
 _OLYMPIADS = ("OE_TO_maths_en_COMP", "OE_TO_physics_en_COMP", "TP_TO_maths_en_COMP",
               "TP_TO_physics_en_COMP")
 _ARENA = ("Math", "Physics", "Chemistry", "Biology", "Geography", "Astronomy", "CS")
-_PIN = "no pinned revision is published; set `revision` once the hub was read"
 
 # In the order of the reference, which matters: a source loses what an earlier one has.
 _TABLE = (
@@ -457,10 +457,14 @@ def held_out(
     return table
 
 
-def composition(table: pd.DataFrame) -> pd.DataFrame:
+def composition(table: pd.DataFrame, origin: str = "hub") -> pd.DataFrame:
     """Table 7: source, n, published_n and why they differ, in the paper's order of size."""
     counts = Counter(table["source"])
-    rows = [(s.name, counts[s.name], s.published, s.why or _PIN) for s in SOURCES.values()]
+    world = "a procedural source with its share of the paper's questions"
+    rows = [
+        (s.name, counts[s.name], s.published, s.why if origin == "hub" else world)
+        for s in SOURCES.values()
+    ]
     shown = pd.DataFrame(rows, columns=["source", "n", "published_n", "why"])
     return shown.sort_values("published_n", ascending=False).reset_index(drop=True)
 

@@ -1,0 +1,80 @@
+"""The taxonomy, the classifier prompt and its reply, and the local classifier."""
+
+from __future__ import annotations
+
+import pytest
+
+from s1lib.artifacts import RunError
+from s1lib.domains import AREAS, LocalClassifier, areas_text, check, parse, prompt, share, title
+
+
+def test_there_are_61_areas_without_00_and_01():
+    assert len(AREAS) == 61
+    assert all(len(code) == 2 and code.isdigit() for code in AREAS)
+    assert "00" not in AREAS and "01" not in AREAS
+    assert title("11") == "Number theory"
+
+
+@pytest.mark.parametrize("code", ["50", "00", "", "5", "Number theory"])
+def test_a_code_that_does_not_exist_is_an_error(code: str):
+    with pytest.raises(RunError, match="no domain"):
+        check(code)
+
+
+@pytest.mark.parametrize(
+    ("reply", "code"),
+    [
+        ("It is about primes.\n11", "11"),
+        ("It is about primes.\n\n**11**\n", "11"),
+        ("11", "11"),
+        ("It is about primes, so 11", None),
+        ("The area is\n50", None),
+        ("The area is\n111", None),
+        ("", None),
+        ("\n", None),
+    ],
+)
+def test_only_a_known_code_alone_on_the_last_line_counts(reply: str, code: str | None):
+    assert parse(reply) == code
+
+
+def test_the_prompt_keeps_what_never_changes_in_front():
+    (system, first), (again, second) = prompt("What is 2+2?"), prompt("What is a group?")
+    assert system == again and areas_text() in system
+    assert first != second and first.endswith("What is 2+2?")
+
+
+QUESTIONS = [f"What is the probability that {n} dice show {n}?" for n in range(20)] + [
+    f"How many primes are below {n}?" for n in range(20)
+]
+CODES = ["60"] * 20 + ["11"] * 20
+
+
+def test_the_local_classifier_looks_at_words_and_not_at_numbers():
+    model = LocalClassifier().fit(QUESTIONS, CODES)
+    assert model.predict(["Is the probability of 999 dice small?", "Which primes divide 77?"]) == [
+        "60",
+        "11",
+    ]
+
+
+def test_accuracy_is_measured_with_its_interval():
+    model = LocalClassifier().fit(QUESTIONS, CODES)
+    measured = model.accuracy(QUESTIONS, ["60"] * 20 + ["60"] * 10 + ["11"] * 10)
+    assert measured["value"] == 0.75 and measured["n"] == 40
+    low, high = measured["ci95"]
+    assert low == pytest.approx(0.598, abs=1e-3) and high == pytest.approx(0.858, abs=1e-3)
+
+
+def test_a_share_of_all_or_nothing_still_has_a_width():
+    assert share(10, 10)["ci95"][0] == pytest.approx(0.722, abs=1e-3)
+    assert share(0, 10)["ci95"][1] == pytest.approx(0.278, abs=1e-3)
+    with pytest.raises(RunError):
+        share(0, 0)
+
+
+def test_training_labels_must_be_areas():
+    with pytest.raises(RunError, match="'99' is no domain"):
+        LocalClassifier().fit(["a b", "c d"], ["11", "99"])
+    with pytest.raises(RunError, match="two domains"):
+        LocalClassifier().fit(["a b", "c d"], ["11", "11"])
