@@ -16,10 +16,11 @@ import contextlib
 import hashlib
 import json
 import random
+import signal
 import sys
 import threading
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -196,6 +197,7 @@ class Run:
         self.ended: Counter[str] = Counter()
         self.in_a_row = 0
         self.flying = 0
+        self.interrupted = False
         self.reason: Exception | None = None
         self.halted = asyncio.Event()
         self.settled = asyncio.Condition()
@@ -203,26 +205,27 @@ class Run:
 
     def join(self) -> dict[str, Reply]:
         """Run to the end; returns what failed, by key."""
-        task = self.loop.create_task(self._all())
-        thread = threading.Thread(target=self._main, args=(task,), daemon=True)
-        thread.start()
-        interrupts = 0
-        while thread.is_alive():
-            try:
-                thread.join()
-            except KeyboardInterrupt:
-                interrupts += 1
-                act = self.halted.set if interrupts == 1 else task.cancel
-                self.loop.call_soon_threadsafe(act)
+        self.task = self.loop.create_task(self._all())
+        thread = threading.Thread(target=self._main, daemon=True)
+        with _interrupts(self._interrupt):
+            thread.start()
+            while thread.is_alive():
+                thread.join(0.2)
         if self.reason:
             raise self.reason
-        if interrupts:
+        if self.interrupted:
             raise KeyboardInterrupt
         return self.failed
 
-    def _main(self, task: asyncio.Task[None]) -> None:
+    def _interrupt(self) -> None:
+        act = self.task.cancel if self.interrupted else self.halted.set
+        self.interrupted = True
+        with contextlib.suppress(RuntimeError):  # the loop may have ended a moment ago
+            self.loop.call_soon_threadsafe(act)
+
+    def _main(self) -> None:
         try:
-            self.loop.run_until_complete(task)
+            self.loop.run_until_complete(self.task)
         except asyncio.CancelledError:
             pass
         except Exception as error:
@@ -348,6 +351,19 @@ class Run:
         """Pause, but no longer than the run."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.halted.wait(), seconds)
+
+
+@contextlib.contextmanager
+def _interrupts(act: Callable[[], None]) -> Iterator[None]:
+    """Let Ctrl-C call `act` instead of raising (signals reach the main thread only)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: act())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _reply(value: dict[str, Any]) -> Reply:

@@ -191,6 +191,12 @@ class Store:
         with self._errors():
             return dict(self._db.execute(query).fetchall())
 
+    def keys(self, outcome: str) -> list[str]:
+        """The keys of all calls that ended like this, one per call."""
+        with self._errors():
+            rows = self._db.execute("SELECT key FROM calls WHERE outcome=?", (outcome,))
+            return [key for (key,) in rows]
+
     # Inside
 
     def _insert(self, key: str, request: Any, reply: Any) -> None:
@@ -212,10 +218,11 @@ class Store:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            if self._db.in_transaction:  # a full disk has rolled back already
+                self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:

@@ -1,0 +1,401 @@
+"""Calls that cost money: the books of both sides, with real clients and a local server."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from under_fire import under_fire
+from wire import Wire
+
+from s1lib.artifacts import RunError
+from s1lib.providers.calls import Calls, Request
+from s1lib.providers.claude import Claude
+from s1lib.providers.faults import explain, redact, retry_after
+from s1lib.providers.gemini import Gemini
+from s1lib.providers.openai import OpenAI
+from s1lib.providers.prices import Usage, price, prices_date
+from s1lib.providers.store import Store
+
+CANARY = "canary-0123456789"
+GEMINI, CLAUDE, R1 = "gemini-2.5-flash", "claude-haiku-4-5", "deepseek-reasoner"
+
+
+@pytest.fixture(autouse=True)
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GEMINI_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_API_KEY"):
+        monkeypatch.setenv(name, CANARY)
+
+
+def ask(n: int, model: str = GEMINI, **changes) -> list[Request]:
+    return [Request(model, f"{model}, question {i}", 256, **changes) for i in range(n)]
+
+
+def calls(folder: Path, wire: Wire, model: str = GEMINI, **changes) -> Calls:
+    provider: dict[str, Any] = {
+        GEMINI: Gemini(wire.url),
+        CLAUDE: Claude(wire.url),
+        R1: OpenAI(f"{wire.url}/v1"),
+    }
+    settings = {"cap": 10.0, "timeout": 5.0, "backoff": 0.01, "poll": 0.01, **changes}
+    return Calls(folder / "calls.sqlite", provider[model], **settings)
+
+
+def interrupt_once(ready: Callable[[], bool]) -> None:
+    """Press Ctrl-C as soon as something has happened."""
+
+    def press() -> None:
+        while not ready():
+            time.sleep(0.005)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=press, daemon=True).start()
+
+
+# Keys and storage
+
+
+def test_a_key_covers_model_prompt_and_settings():
+    one = Request(GEMINI, "x", 8)
+    others = (
+        Request(CLAUDE, "x", 8),
+        Request(GEMINI, "y", 8),
+        Request(GEMINI, "x", 9),
+        Request(GEMINI, "x", 8, system="s"),
+        Request(GEMINI, "x", 8, settings={"seed": 1}),
+        Request(GEMINI, "x", 8, ask=1),
+    )
+    assert Request(GEMINI, "x", 8).key == one.key
+    assert len({one.key, *(other.key for other in others)}) == 1 + len(others)
+
+
+def test_an_answer_is_asked_once_and_comes_back_in_any_order(tmp_path: Path):
+    requests = ask(12) + ask(3)
+    with Wire() as wire:
+        first = calls(tmp_path, wire).map(requests)
+        shuffled = random.Random(0).sample(requests, len(requests))
+        second = calls(tmp_path, wire).map(shuffled)
+    assert wire.served == Counter(request.prompt for request in ask(12))
+    by_prompt = {r.prompt: reply for r, reply in zip(requests, first, strict=True)}
+    assert second == [by_prompt[request.prompt] for request in shuffled]
+    assert first[0].thinking == f"I think about {requests[0].prompt}"
+
+
+def test_a_changed_setting_is_a_new_question(tmp_path: Path):
+    with Wire() as wire:
+        calls(tmp_path, wire).map(ask(2))
+        calls(tmp_path, wire).map(ask(2, settings={"temperature": 0.5}))
+    assert set(wire.served.values()) == {2}
+
+
+def test_calls_can_be_made_where_an_event_loop_runs_already(tmp_path: Path):
+    async def cell() -> list:
+        return calls(tmp_path, wire).map(ask(2))
+
+    with Wire() as wire:
+        assert [reply.status for reply in asyncio.run(cell())] == ["ok", "ok"]
+
+
+def test_a_second_process_on_one_store_is_refused_by_name(tmp_path: Path):
+    refused = pytest.raises(RunError, match=f"in use by process {os.getpid()}")
+    with Wire() as wire, Store(tmp_path / "calls.sqlite"), refused:
+        calls(tmp_path, wire).map(ask(1))
+    assert not wire.attempts
+
+
+def test_stored_answers_can_be_read_while_another_process_writes(tmp_path: Path):
+    with Wire() as wire:
+        answers = calls(tmp_path, wire).map(ask(2))
+        with Store(tmp_path / "calls.sqlite"):
+            assert calls(tmp_path, wire).map(ask(2)) == answers
+
+
+def test_a_full_disk_ends_in_one_sentence_and_loses_no_stored_answer(tmp_path: Path):
+    with Store(tmp_path / "a.sqlite") as store:
+        store.put({"first": "kept"})
+        store._db.execute("PRAGMA max_page_count=12")
+        with pytest.raises(RunError, match=r"a\.sqlite cannot be used \(.*full\): free disk"):
+            store.put({str(i): "x" * 10_000 for i in range(20)})
+    with Store(tmp_path / "a.sqlite") as store:
+        assert store.get(["first", "0"]) == {"first": "kept"}
+
+
+def test_a_damaged_store_is_named_with_its_remedy(tmp_path: Path):
+    (tmp_path / "calls.sqlite").write_bytes(b"this is no database" * 100)
+    with Wire() as wire, pytest.raises(RunError, match=r"calls\.sqlite cannot be used.*\.recover"):
+        calls(tmp_path, wire).map(ask(1))
+
+
+# What is worth retrying
+
+
+@pytest.mark.parametrize("model", [GEMINI, CLAUDE, R1])
+def test_all_faults_mixed_end_in_one_answer_each(tmp_path: Path, model: str):
+    with Wire(faults=0.4, refused=0.1, empty=0.1, rare={"hang": 0.1}) as wire:
+        replies = calls(tmp_path, wire, model, concurrency=16, timeout=2.0).map(ask(60, model))
+    statuses = Counter(reply.status for reply in replies)
+    assert set(wire.served.values()) == {1}
+    assert set(statuses) == {"ok", "refused", "empty"}
+    assert sum(wire.seen.values()) > 10
+
+
+@pytest.mark.parametrize("model", [GEMINI, CLAUDE, R1])
+def test_refused_and_empty_answers_are_answers(tmp_path: Path, model: str):
+    with Wire(refused=0.5, empty=0.5) as wire:
+        first = calls(tmp_path, wire, model).map(ask(8, model))
+        second = calls(tmp_path, wire, model).map(ask(8, model))
+    assert {reply.status for reply in first} == {"refused", "empty"}
+    assert first == second
+    assert set(wire.attempts.values()) == {1}
+
+
+@pytest.mark.parametrize("model", [GEMINI, CLAUDE, R1])
+def test_a_rejected_request_is_recorded_and_not_tried_again(tmp_path: Path, model: str):
+    with Wire(status=400, message="prompt is too long") as wire:
+        (reply,) = calls(tmp_path, wire, model).map(ask(1, model))
+        wire.status = 0
+        assert calls(tmp_path, wire, model).map(ask(1, model)) == [reply]
+    assert reply.status == "invalid"
+    assert "prompt is too long" in reply.finish
+    assert reply.dollars == 0
+
+
+@pytest.mark.parametrize("status, message", [(401, "invalid key"), (400, "API key not valid")])
+def test_a_wrong_key_ends_the_run(tmp_path: Path, status: int, message: str):
+    with Wire(status=status, message=message) as wire:
+        with pytest.raises(RunError, match=f"{message}.*Nothing is lost"):
+            calls(tmp_path, wire, concurrency=2).map(ask(50))
+        wire.status = 0
+        assert {reply.status for reply in calls(tmp_path, wire).map(ask(50))} == {"ok"}
+
+
+def test_what_failed_after_all_tries_is_asked_again_by_the_next_run(tmp_path: Path):
+    with Wire(status=503) as wire:
+        (reply,) = calls(tmp_path, wire, tries=2).map(ask(1))
+        assert reply.status == "failed"
+        wire.status = 0
+        assert calls(tmp_path, wire).map(ask(1))[0].status == "ok"
+
+
+def test_a_dead_server_ends_the_run_and_costs_nothing(tmp_path: Path):
+    with Wire() as wire:
+        pass
+    with pytest.raises(RunError, match="8 calls in a row failed"):
+        calls(tmp_path, wire, tries=2).map(ask(100))
+    with Store(tmp_path / "calls.sqlite") as store:
+        assert store.spent == 0
+
+
+def test_a_call_of_unknown_fate_stays_on_the_books_at_its_worst(tmp_path: Path):
+    (request,) = ask(1)
+    with Wire(faults=1.0, kinds=("drop",), stubborn=1) as wire:
+        (reply,) = calls(tmp_path, wire).map([request])
+    with Store(tmp_path / "calls.sqlite") as store:
+        assert store.spent == pytest.approx(reply.dollars + request.worst())
+
+
+def test_retry_after_is_read_as_seconds_or_as_a_date():
+    now = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+    assert retry_after({"retry-after": "7"}) == 7
+    assert retry_after({"retry-after": "0.5"}) == 0.5
+    assert retry_after({"retry-after": "Thu, 01 Jan 2026 12:00:30 GMT"}, now) == 30
+    assert retry_after({"retry-after": "Thu, 01 Jan 2026 11:00:00 GMT"}, now) == 0
+    assert retry_after({"retry-after": "soon"}) is None
+    assert retry_after({}) is None
+
+
+@pytest.mark.parametrize("model", [GEMINI, CLAUDE, R1])
+@pytest.mark.parametrize("kind", ["429 seconds", "429 date"])
+def test_no_call_is_tried_again_before_the_server_allows_it(tmp_path: Path, kind: str, model: str):
+    with Wire(faults=1.0, kinds=(kind,), stubborn=1) as wire:
+        calls(tmp_path, wire, model, concurrency=4).map(ask(4, model))
+    assert wire.seen == {kind: 4}
+    assert wire.early == 0
+
+
+def test_a_fault_of_ours_is_not_taken_for_one_of_the_network():
+    assert explain(TypeError("a bug")) is None
+    assert explain(ConnectionResetError()).action == "retry"
+
+
+# Money
+
+
+@pytest.mark.parametrize("cap", [0.0, 0.0007, 0.005])
+def test_the_cap_is_never_exceeded_and_raising_it_goes_on(tmp_path: Path, cap: float):
+    with Wire(faults=0.3, kinds=("drop", "500", "cut")) as wire:
+        with pytest.raises(RunError, match="the cap of"):
+            calls(tmp_path, wire, cap=cap, concurrency=16).map(ask(60))
+        assert wire.billed <= cap
+        with Store(tmp_path / "calls.sqlite") as store:
+            assert wire.billed <= store.spent <= cap
+        replies = calls(tmp_path, wire, concurrency=16).map(ask(60))
+    assert [reply.status for reply in replies] == ["ok"] * 60
+    assert set(wire.served.values()) == {1}
+
+
+def test_the_dry_run_makes_no_call_and_bounds_the_bill(tmp_path: Path):
+    with Wire() as wire:
+        one = calls(tmp_path, wire)
+        estimate = one.estimate(ask(20), output_tokens=70)
+        assert not wire.attempts
+        one.map(ask(20))
+        assert one.estimate(ask(30), 70).calls == 10
+    assert estimate.calls == 20
+    assert estimate.dollars == pytest.approx(wire.billed, rel=0.3)
+    assert wire.billed < estimate.at_most
+    assert "20 calls to make" in str(estimate)
+
+
+def test_no_text_costs_more_than_its_worst_case():
+    rate = price(CLAUDE)
+    for text in ("a", "数学" * 50, "\U0001f600" * 20, "x" * 4000):
+        usage = Usage(written=len(text.encode()), output=100)
+        assert rate.cost(usage) <= rate.worst(text, 100)
+        assert rate.cost(usage, batch=True) <= rate.worst(text, 100, batch=True)
+
+
+def test_a_model_without_a_price_is_named():
+    with pytest.raises(RunError, match=r"no price for 'gpt-x'.*prices\.yaml"):
+        Request("gpt-x", "hello", 10).worst()
+    assert datetime.fromisoformat(prices_date())
+
+
+def test_concurrency_is_bounded(tmp_path: Path):
+    with Wire(latency=0.02) as wire:
+        calls(tmp_path, wire, concurrency=5).map(ask(40))
+    assert 1 < wire.most_open <= 5
+
+
+# Batches
+
+
+@pytest.mark.parametrize("model", [GEMINI, CLAUDE])
+def test_a_batch_costs_half_and_gives_the_same_answers(tmp_path: Path, model: str):
+    with Wire() as wire:
+        direct = calls(tmp_path / "direct", wire, model).map(ask(6, model))
+        batch = calls(tmp_path / "batch", wire, model, batch=True).map(ask(6, model))
+    assert [reply.text for reply in batch] == [reply.text for reply in direct]
+    assert sum(r.dollars for r in batch) == pytest.approx(sum(r.dollars for r in direct) / 2)
+    assert len(wire.batches) == 1
+
+
+@pytest.mark.parametrize("model", [GEMINI, CLAUDE])
+def test_what_a_batch_leaves_out_is_asked_again(tmp_path: Path, model: str):
+    requests = ask(6, model)
+    with Wire(expire={requests[2].prompt}) as wire:
+        replies = calls(tmp_path, wire, model, batch=True).map(requests)
+    assert [reply.status for reply in replies] == ["ok"] * 6
+    assert set(wire.served.values()) == {1}
+    assert len(wire.batches) == 2
+
+
+@pytest.mark.parametrize("model", [GEMINI, CLAUDE])
+def test_a_batch_whose_sender_died_is_collected_and_not_sent_again(tmp_path: Path, model: str):
+    requests = ask(6, model)
+    with Wire(batch_looks=10**9) as wire:
+        one = calls(tmp_path, wire, model, batch=True)
+        interrupt_once(lambda: any(batch["looks"] for batch in wire.batches.values()))
+        with pytest.raises(KeyboardInterrupt):
+            one.map(requests)
+        with sqlite3.connect(tmp_path / "calls.sqlite") as database:  # died before it knew
+            database.execute("UPDATE batches SET remote=NULL")
+        wire.batch_looks = 0
+        replies = calls(tmp_path, wire, model).map(requests)
+    assert [reply.status for reply in replies] == ["ok"] * 6
+    assert len(wire.batches) == 1
+    assert not wire.attempts
+
+
+def test_batches_stay_under_the_cap(tmp_path: Path):
+    requests = ask(30)
+    cap = sum(request.worst(batch=True) for request in requests) * 0.7
+    with Wire(batch_looks=0) as wire:
+        replies = calls(tmp_path, wire, batch=True, cap=cap).map(requests)
+        assert [reply.status for reply in replies] == ["ok"] * 30
+        with pytest.raises(RunError, match="the cap of"):
+            calls(tmp_path, wire, batch=True, cap=cap).map(ask(300))
+        with Store(tmp_path / "calls.sqlite") as store:
+            assert wire.billed == pytest.approx(store.spent)
+    assert wire.billed <= cap
+    assert len(wire.batches) > 1
+
+
+# Keys stay secret
+
+
+@pytest.mark.parametrize("model", [GEMINI, CLAUDE, R1])
+@pytest.mark.parametrize("status", [0, 400, 401, 503])
+def test_the_key_is_in_no_log_exception_or_file(
+    tmp_path: Path,
+    model: str,
+    status: int,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture,
+):
+    caplog.set_level(logging.DEBUG)
+    said = ""
+    with Wire(status=status, message=f"your key {CANARY} is wrong") as wire:
+        try:
+            said = repr(calls(tmp_path, wire, model, tries=2).map(ask(2, model)))
+        except RunError as error:
+            said = repr(error) + repr(error.__cause__)
+    files = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    assert CANARY not in said + caplog.text + "".join(capfd.readouterr())
+    assert CANARY.encode() not in files
+
+
+def test_redacting_leaves_everything_else(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SOME_TOKEN", "abcdefgh")
+    assert redact(f"key {CANARY}, token abcdefgh, text") == "key ***, token ***, text"
+
+
+# Kills
+
+
+def test_ctrl_c_waits_for_what_is_in_flight(tmp_path: Path):
+    with Wire(latency=0.2) as wire:
+        interrupt_once(lambda: sum(wire.served.values()) > 20)
+        with pytest.raises(KeyboardInterrupt):
+            calls(tmp_path, wire, concurrency=4).map(ask(2000))
+        answered = len(calls(tmp_path, wire).stored(ask(2000)))
+    assert 0 < answered == sum(wire.served.values())
+    with Store(tmp_path / "calls.sqlite") as store:
+        assert store.lost.calls == 0
+
+
+def test_calls_under_fire(tmp_path: Path):
+    """Faults, SIGKILLs and a cap. `S1LIB_FULL=1` runs 5,000 requests with ten kills."""
+    n, kills, concurrency = (5000, 10, 32) if os.environ.get("S1LIB_FULL") else (200, 3, 16)
+    books = under_fire(tmp_path, n, kills, concurrency)
+    assert books["stored"] == books["outcomes"]["answered"] == n
+    assert books["kills"] == kills
+    assert books["paid_again"] == books["never_served"] == books["over_cap"] == 0
+    assert books["before_retry_after"] == 0
+    assert all(calls <= concurrency for calls in books["in_flight_at_kills"])
+    assert books["served_again"] <= books["outcomes"].get("killed", 0) <= kills * concurrency
+    assert books["billed"] <= books["on_the_books"] <= books["cap"]
+    assert books["capped"] >= 1
+
+
+def test_importing_the_mechanism_loads_no_client():
+    code = (
+        "import sys; from s1lib.providers import calls, gemini, claude, openai; "
+        "sys.exit(bool({'anthropic', 'google.genai', 'torch'} & set(sys.modules)))"
+    )
+    root = Path(__file__).resolve().parents[1]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root).returncode == 0

@@ -1,0 +1,151 @@
+"""Calls under fire: the real clients against the wire server, faults mixed in, SIGKILL at random.
+
+`python tests/under_fire.py` runs the full version (5,000 requests, ten kills) and prints a row
+for the benchmarks; `tests/test_calls.py` runs a small one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from wire import Wire  # noqa: E402
+
+from s1lib.artifacts import RunError  # noqa: E402
+from s1lib.providers.calls import Calls, Provider, Request  # noqa: E402
+from s1lib.providers.claude import Claude  # noqa: E402
+from s1lib.providers.gemini import Gemini  # noqa: E402
+from s1lib.providers.store import Store  # noqa: E402
+
+CAPPED = 3  # exit code of a child that stopped at the cap
+MODELS = ("gemini-2.5-flash", "claude-haiku-4-5")
+MAX_TOKENS = 256
+
+
+def questions(n: int) -> list[list[Request]]:
+    """One list of requests per model, `n` in all."""
+    return [
+        [Request(model, f"{model}, question {i}", MAX_TOKENS) for i in range(part, n, len(MODELS))]
+        for part, model in enumerate(MODELS)
+    ]
+
+
+def child(store: str, url: str, n: int, concurrency: int, cap: float) -> int:
+    """Ask everything; this is the process that gets killed."""
+    providers: tuple[Provider, ...] = (Gemini(url), Claude(url))
+    for requests, provider in zip(questions(n), providers, strict=True):
+        calls = Calls(Path(store), provider, cap, concurrency, tries=8, timeout=4.0, backoff=0.02)
+        try:
+            calls.map(requests)
+        except RunError as error:
+            print(error)
+            return CAPPED
+    return 0
+
+
+def under_fire(folder: Path, n: int, kills: int, concurrency: int, seed: int = 0) -> dict[str, Any]:
+    """Run children until all is answered, killing `kills` of them; returns both sides' books.
+
+    The first cap is too low, so that a run ends at it as well; after every child the bill of the
+    server is compared with the books and with the cap. An answer is paid again (`paid_again`)
+    when it was served once more than calls of its question were lost in flight.
+    """
+    rng = random.Random(seed)
+    marks = sorted(rng.sample(range(concurrency, n - concurrency), kills))
+    store = folder / "calls.sqlite"
+    keys = dict.fromkeys(("GEMINI_API_KEY", "ANTHROPIC_API_KEY"), "a-key-for-the-test")
+    env = {**os.environ, **keys, "TQDM_DISABLE": "1"}
+    cap, capped, killed, over_cap = n * 1e-4, 0, 0, 0
+    in_flight: list[int] = []
+    wire = Wire(faults=0.3, refused=0.02, empty=0.02, latency=0.02, rare={"hang": 0.1}, seed=seed)
+    with wire:
+        while True:
+            command = [sys.executable, __file__, "child", str(store), wire.url, str(n)]
+            with open(folder / "log.txt", "a", encoding="utf-8") as log:
+                process = subprocess.Popen(
+                    [*command, str(concurrency), str(cap)], env=env, stdout=log, stderr=log
+                )
+            mark = marks[killed] if killed < kills else n * 9
+            while process.poll() is None and sum(wire.served.values()) < mark:
+                time.sleep(0.005)
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+                killed += 1
+            code = process.wait()
+            over_cap += wire.billed > cap
+            with Store(store) as books:
+                over_cap += books.spent > cap or wire.billed > books.spent
+                in_flight.append(books.lost.calls)
+            if code == CAPPED:
+                capped, cap = capped + 1, cap * 4
+            elif code == 0:
+                break
+            elif code != -signal.SIGKILL:
+                raise RuntimeError((folder / "log.txt").read_text(encoding="utf-8")[-2000:])
+    requests = [request for part in questions(n) for request in part]
+    with Store(store) as books:
+        stored = len(books.get(request.key for request in requests))
+        lost = Counter(books.keys("killed"))
+        again = {r.prompt: wire.served[r.prompt] - 1 - lost[r.key] for r in requests}
+        return {
+            "questions": n,
+            "stored": stored,
+            "kills": killed,
+            "capped": capped,
+            "over_cap": over_cap,
+            "concurrency": concurrency,
+            "in_flight_at_kills": [calls for calls in in_flight if calls],
+            "answers_served": sum(wire.served.values()),
+            "never_served": sum(not wire.served[request.prompt] for request in requests),
+            "served_again": sum(wire.served.values()) - len(wire.served),
+            "paid_again": sum(max(0, extra) for extra in again.values()),
+            "requests": sum(wire.attempts.values()),
+            "before_retry_after": wire.early,
+            "faults": dict(wire.seen),
+            "billed": round(wire.billed, 6),
+            "on_the_books": round(books.spent, 6),
+            "cap": cap,
+            "outcomes": books.outcomes(),
+        }
+
+
+def row(n: int = 5000, kills: int = 10, concurrency: int = 32) -> dict[str, Any]:
+    """The benchmark row `calls-under-fire`; a ratio of 1 means that nothing was paid for twice."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.monotonic()
+        books = under_fire(Path(folder), n, kills, concurrency)
+    return {
+        "name": "calls-under-fire",
+        "rival": "every answer paid for exactly once",
+        "ratio": n / (n + books["paid_again"]),
+        "ours": n + books["paid_again"],
+        "theirs": n,
+        "unit": "answers paid for (but for those in flight at a kill)",
+        "n": n,
+        "seconds": round(time.monotonic() - start, 1),
+        "books": books,
+        "command": "python tests/under_fire.py",
+        "device": "cpu",
+        "dtype": "none",
+        "date": date.today().isoformat(),
+    }
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["child"]:
+        where, address, *numbers = sys.argv[2:]
+        sys.exit(child(where, address, int(numbers[0]), int(numbers[1]), float(numbers[2])))
+    print(json.dumps(row(*map(int, sys.argv[1:])), indent=1))
