@@ -14,8 +14,6 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
-import numpy as np
-
 from s1lib.artifacts import RunError
 
 AREAS: dict[str, str] = json.loads(
@@ -95,21 +93,18 @@ class LocalClassifier:
         return [str(code) for code in self.model.predict(list(questions))]
 
     def accuracy(self, questions: Sequence[str], codes: Sequence[str]) -> dict[str, Any]:
-        """Share of questions filed as labelled: `{value, n, ci95}`, interval after Wilson."""
+        """Share of questions filed as labelled, in percent: `{value, n, ci95}`.
+
+        The interval is Wilson's at 95%. Raises `RunError` without questions.
+        """
+        from scipy.stats import binomtest
+
+        if len(codes) == 0:
+            raise RunError("the accuracy of the classifier needs labelled questions: give some")
         right = sum(a == b for a, b in zip(self.predict(questions), codes, strict=True))
-        return share(right, len(codes))
-
-
-def share(count: int, n: int) -> dict[str, Any]:
-    """A proportion with its 95% interval (Wilson, 1927): `{value, n, ci95: [low, high]}`."""
-    if n == 0:
-        raise RunError("a share of nothing was asked for: the table is empty")
-    z = 1.959964
-    p = count / n
-    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    low, high = max(0.0, middle - half), min(1.0, middle + half)
-    return {"value": p, "n": n, "ci95": [float(low), float(high)]}
+        interval = binomtest(right, len(codes)).proportion_ci(method="wilson")
+        ci95 = [round(100 * edge, 2) for edge in (interval.low, interval.high)]
+        return {"value": round(100 * right / len(codes), 2), "n": len(codes), "ci95": ci95}
 
 
 def _plain(text: str) -> str:
