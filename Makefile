@@ -1,7 +1,7 @@
 # The book in a few commands. `make help` lists them.
 PROFILE ?= laptop
 VENV := .venv
-RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" JUPYTER_PREFER_ENV_PATH=1
+RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 DISK_GB := 6
 
 .DEFAULT_GOAL := help
@@ -23,7 +23,7 @@ lint: setup  ## style and types
 	@$(RUN) mypy s1lib
 
 lab: setup  ## open the notebooks in JupyterLab
-	@$(RUN) jupyter lab notebooks
+	@JUPYTER_PREFER_ENV_PATH=1 PYTHONWARNINGS="ignore:IProgress not found" $(RUN) jupyter lab
 
 bench: setup  ## measure speed against other libraries
 	@$(RUN) python -m s1lib bench

@@ -11,9 +11,10 @@
 # of a chapter that is up to date stay.
 from pathlib import Path
 
-from s1lib.run.graph import read_graph
+from s1lib.run.graph import read_graph, writer_of
 
-chapters = [c for c in read_graph(Path(config["root"])) if c.number in config["chapters"]]
+book = read_graph(Path(config["root"]))
+chapters = [chapter for chapter in book if chapter.number in config["chapters"]]
 
 
 def on_disk(artifact):
@@ -24,7 +25,7 @@ def written(artifact):
     return update(directory(on_disk(artifact)) if artifact.endswith("/") else artifact)
 
 
-rule book:
+rule all:
     input:
         [on_disk(artifact) for chapter in chapters for artifact in chapter.writes],
 
@@ -36,7 +37,7 @@ for chapter in chapters:
             f"chapter_{chapter.number}"
         input:
             chapter.notebook,
-            [on_disk(artifact) for artifact in chapter.reads],
+            [on_disk(artifact) for artifact in chapter.reads if writer_of(artifact, book)],
         output:
             [written(artifact) for artifact in chapter.writes],
         params:

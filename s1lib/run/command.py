@@ -81,15 +81,11 @@ def check_inputs(chosen: list[Chapter], book: list[Chapter], folder: Path) -> No
     """Raise `RunError` if an artifact is missing that none of the chosen chapters makes."""
     for chapter in chosen:
         for name in chapter.reads:
-            if not writer_of(name, chosen) and not (folder / name).exists():
-                writer = writer_of(name, book)
-                remedy = (
-                    f"make it with: python -m s1lib run --from {writer.number}"
-                    if writer
-                    else "no notebook that is here writes it"
-                )
+            writer = writer_of(name, book)
+            if writer and writer not in chosen and not (folder / name).exists():
                 raise RunError(
-                    f"{folder / name} is missing, and {chapter.number} reads it: {remedy}"
+                    f"{folder / name} is missing, and chapter {chapter.number} reads it:"
+                    f" make it with: python -m s1lib run --from {writer.number}"
                 )
 
 
@@ -124,6 +120,7 @@ def settled(root: Path, environment: dict[str, str]) -> dict[str, str]:
     return {
         "OMP_NUM_THREADS": str(cores),
         "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONWARNINGS": "ignore:IProgress not found",  # tqdm asks for widgets; pages want text
         **environment,
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")]),
         "PYTHONPATH": os.pathsep.join([str(root), *([before] if before else [])]),

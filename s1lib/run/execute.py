@@ -35,7 +35,7 @@ class ThisPython(AsyncKernelManager):
 
     @property
     def kernel_spec(self) -> KernelSpec:
-        program = [sys.executable, "-m", "ipykernel_launcher", "--log-level=ERROR"]
+        program = [sys.executable, "-m", "ipykernel_launcher", "--log-level=CRITICAL"]
         return KernelSpec(argv=[*program, "-f", "{connection_file}"], language="python")
 
 
@@ -109,7 +109,8 @@ def execute(chapter: Chapter, profile: Profile, given: dict[str, Any]) -> bool:
         watch.stop()
     if problem:
         publish(staging, failed)
-        text = f"failed in cell {watch.cell} of {watch.cells}:\n\n{watch.source}\n\n{problem}\n"
+        where = f"failed in cell {watch.cell} of {watch.cells}"
+        text = f"{where}:\n\n{watch.source.strip()}\n\n{problem}\n"
         watch.say(text if sys.stdout.isatty() else _COLOUR.sub("", text))
         print(f"The notebook up to there: {failed}", flush=True)
         return False

@@ -1,0 +1,22 @@
+"""The table of benchmarks."""
+
+from s1lib.artifacts import read_json
+from s1lib.bench import Row, merge
+
+
+def row(name, ours):
+    return Row(name, "them", ours, 50.0, "tokens/s", 8, "float32", "cpu").as_record("decode")
+
+
+def test_a_row_says_how_many_times_faster_and_how_to_measure_it_again():
+    record = row("forcing", 100.0)
+    assert record["ratio"] == 2.0
+    assert record["command"] == "python -m s1lib bench decode"
+    assert {"ours", "theirs", "unit", "n", "device", "dtype", "date"} <= record.keys()
+
+
+def test_a_new_row_replaces_the_old_one_of_the_same_comparison_and_leaves_the_others(tmp_path):
+    file = tmp_path / "benchmarks.json"
+    merge([row("a", 100.0), row("b", 10.0)], file)
+    merge([row("a", 200.0)], file)
+    assert [(r["name"], r["ours"]) for r in read_json(file)] == [("a", 200.0), ("b", 10.0)]

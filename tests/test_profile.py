@@ -1,0 +1,79 @@
+"""Profiles: everything checked before anything runs, every mistake one sentence."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from s1lib.artifacts import RunError
+from s1lib.profile import NAMES, load_profile
+
+SMOKE = Path(__file__).parents[1] / "s1lib" / "profiles" / "smoke.yaml"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_profiles_of_the_package_are_valid(name):
+    profile = load_profile(name)
+    assert profile.name == name
+    assert profile.run == Path("results") / name
+
+
+def test_a_knob_that_is_none_leaves_the_value_of_the_profile():
+    plain = load_profile("smoke")
+    assert load_profile("smoke", selection__size=None) == plain
+    assert load_profile("smoke", selection__size=32).selection.size == 32
+    assert load_profile("smoke", seed=7).seed == 7
+
+
+def test_a_profile_cannot_change_after_it_was_loaded():
+    with pytest.raises(ValidationError):
+        load_profile("smoke").selection.size = 5
+
+
+def test_a_profile_may_be_a_file_of_ones_own(tmp_path):
+    (tmp_path / "mine.yaml").write_text(SMOKE.read_text())
+    mine = load_profile(str(tmp_path / "mine.yaml"), tmp_path / "here")
+    assert (mine.name, mine.run) == ("mine", tmp_path / "here")
+
+
+def test_an_unknown_profile_names_those_that_there_are():
+    with pytest.raises(RunError, match="use one of smoke, laptop, paper"):
+        load_profile("huge")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "where"),
+    [
+        ("questions__pol", 100, "questions.pol"),
+        ("questions__pool", "many", "questions.pool"),
+        ("questions__pool", 400.5, "questions.pool"),
+        ("questions__pool", 3, "questions.pool"),
+        ("questions__origin", "moon", "questions.origin"),
+        ("roles__decoder", "abacus", "roles.decoder"),
+        ("models__students", ["one"], "models.students"),
+        ("calls__max_dollars", -1.0, "calls.max_dollars"),
+        ("selection__mode", "best", "selection.mode"),
+        ("training__epochs", 0, "training.epochs"),
+        ("training__warmup", 2.0, "training.warmup"),
+        ("evaluation__budgets", [128, 32], "budgets must ascend"),
+        ("evaluation__budgets", ["32"], "evaluation.budgets"),
+        ("evaluation__dtype", "int8", "evaluation.dtype"),
+        ("colour", "red", "colour"),
+    ],
+)
+def test_a_wrong_key_or_value_is_one_sentence_that_names_it(key, value, where):
+    with pytest.raises(RunError) as raised:
+        load_profile("smoke", **{key: value})
+    message = str(raised.value)
+    assert "smoke.yaml" in message and where in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("section", sorted(yaml.safe_load(SMOKE.read_text())))
+def test_a_missing_section_is_one_sentence_that_names_it(section, tmp_path):
+    data = yaml.safe_load(SMOKE.read_text())
+    del data[section]
+    (tmp_path / "smoke.yaml").write_text(yaml.safe_dump(data))
+    with pytest.raises(RunError, match=section):
+        load_profile(str(tmp_path / "smoke.yaml"))

@@ -1,0 +1,222 @@
+"""The runner, end to end, on a book of three small chapters: real Snakemake, papermill, kernels."""
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import time
+
+import psutil
+import pytest
+from toybook import FIRST, SECOND, THIRD, call, command, environment, make, notebook, ran
+
+from s1lib.run.processes import FOLDER
+
+SLOW = f"import time\ntime.sleep(1)\n{FIRST}time.sleep(1)\n"
+# Starts a process that leaves the kernel's session, as training processes may.
+ORPHAN = """
+import subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A book whose chapters have all run."""
+    root = make(tmp_path_factory.mktemp("finished"))
+    result = call(root, "run", "--profile", "smoke")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert ran(result) == ["01", "02", "03"]
+    return root
+
+
+@pytest.fixture
+def book(finished, tmp_path):
+    return shutil.copytree(finished, tmp_path / "book")
+
+
+def processes_of(root):
+    """Processes that were started for the run folder of a book, and still live."""
+    folder, found = str((root / "results" / "smoke").resolve()), []
+    for process in psutil.process_iter():
+        try:
+            if process.status() != "zombie" and process.environ().get(FOLDER) == folder:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def start(root, *arguments):
+    return subprocess.Popen(
+        command("run", "--profile", "smoke", *arguments),
+        cwd=root,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_until(condition, seconds=600):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "this never happened"
+        time.sleep(0.05)
+
+
+def facts(root):
+    return (root / "results" / "smoke" / "facts" / "03.json").read_text()
+
+
+def test_a_run_publishes_notebooks_facts_and_status(finished):
+    run = finished / "results" / "smoke"
+    assert json.loads(facts(finished)) == {"total": 0}
+    executed = json.loads((run / "notebooks" / "01_first.ipynb").read_text())
+    assert [cell["execution_count"] for cell in executed["cells"][1:]] == [1, 2, 3]
+    status = json.loads((run / "status" / "01.json").read_text())
+    assert len(status["cells"]) == 3 and status["seconds"] > 0 and status["peak_memory_gb"] > 0
+    assert status["device"] in ("cpu", "cuda") and status["versions"]["python"]
+    assert processes_of(finished) == []
+
+
+def test_a_second_run_with_nothing_changed_runs_nothing(book):
+    result = call(book, "run", "--profile", "smoke")
+    assert result.returncode == 0 and ran(result) == []
+    assert "all 3 chapters are up to date" in result.stdout
+
+
+def test_a_change_runs_on_only_as_far_as_artifacts_change(book):
+    (book / "s1lib" / "toy.py").write_text("def double(k):\n    return k + k + 1\n")
+    assert ran(call(book, "run", "--profile", "smoke")) == ["01", "02"]
+
+
+def test_a_parameter_reaches_its_chapter_and_counts_as_a_change(book):
+    result = call(book, "run", "--profile", "smoke", "-p", "count=2000")
+    assert ran(result) == ["01", "02", "03"]
+    assert json.loads(facts(book)) == {"total": 3998}
+
+
+def test_a_bad_parameter_is_one_line_and_runs_nothing(book):
+    result = call(book, "run", "--profile", "smoke", "-p", "cuont=5")
+    assert result.returncode == 1 and result.stdout == ""
+    assert result.stderr.count("\n") == 1 and "no such parameter" in result.stderr
+
+
+def test_prose_alone_is_published_without_running(book):
+    notebook(book / "notebooks" / "02_second.ipynb", SECOND, prose="Better words.")
+    assert ran(call(book, "run", "--profile", "smoke")) == []
+    assert "Better words." in (book / "results/smoke/notebooks/02_second.ipynb").read_text()
+
+
+def test_only_runs_one_chapter_and_from_all_that_follow(book):
+    assert ran(call(book, "run", "--profile", "smoke", "--only", "02")) == ["02"]
+    assert ran(call(book, "run", "--profile", "smoke", "--from", "02")) == ["02", "03"]
+
+
+def test_a_chapter_without_its_input_says_which_command_makes_it(book):
+    (book / "results" / "smoke" / "numbers.json").unlink()
+    result = call(book, "run", "--profile", "smoke", "--only", "02")
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert "numbers.json is missing" in result.stderr and "--from 01" in result.stderr
+
+
+def test_a_failure_stops_the_run_with_the_cell_and_the_traceback(book):
+    old = (book / "results" / "smoke" / "notebooks" / "02_second.ipynb").read_text()
+    notebook(book / "notebooks" / "02_second.ipynb", "1 / 0")
+    notebook(book / "notebooks" / "03_third.ipynb", THIRD + "\n1")
+    result = call(book, "run", "--profile", "smoke")
+    assert result.returncode == 1 and ran(result) == []
+    assert "failed in cell 3 of 3" in result.stdout and "ZeroDivisionError" in result.stdout
+    run = book / "results" / "smoke"
+    assert (run / "notebooks" / "02_second.ipynb").read_text() == old
+    assert "ZeroDivisionError" in (run / "notebooks" / "02_second.failed.ipynb").read_text()
+    notebook(book / "notebooks" / "02_second.ipynb", SECOND)
+    assert ran(call(book, "run", "--profile", "smoke")) == ["02", "03"]
+    assert not (run / "notebooks" / "02_second.failed.ipynb").exists()
+
+
+def test_the_death_of_a_kernel_is_a_failure_with_a_reason(book):
+    notebook(book / "notebooks" / "03_third.ipynb", "import os, signal\nos.kill(os.getpid(), 9)")
+    result = call(book, "run", "--profile", "smoke")
+    assert result.returncode == 1 and "The kernel died" in result.stdout
+
+
+def test_status_says_what_is_stale_and_why(book):
+    assert call(book, "status", "--profile", "smoke").stdout.count("up to date") == 3
+    (book / "results" / "smoke" / "numbers.json").write_text("[0]")
+    lines = call(book, "status", "--profile", "smoke").stdout.splitlines()
+    assert "changed by hand: numbers.json" in lines[2]
+    assert "numbers.json changed" in lines[3] and "depends on 02" in lines[4]
+
+
+def test_a_second_runner_is_refused_and_the_first_goes_on(tmp_path):
+    root = make(tmp_path)
+    notebook(root / "notebooks" / "01_first.ipynb", SLOW, parameters="count = None  # int")
+    first = start(root)
+    wait_until(lambda: processes_of(root))
+    second = call(root, "run", "--profile", "smoke")
+    assert second.returncode == 1 and second.stdout == ""
+    assert f"in use by another run (process {first.pid}" in second.stderr
+    assert first.wait() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_ends_everything_that_it_started(tmp_path, number):
+    root = make(tmp_path)
+    notebook(root / "notebooks" / "01_first.ipynb", f"{ORPHAN}\ntime.sleep(600)")
+    runner = start(root)
+    wait_until(lambda: any("time.sleep(600)" in " ".join(p.cmdline()) for p in processes_of(root)))
+    runner.send_signal(number)
+    assert runner.wait() == 128 + number
+    assert processes_of(root) == []
+
+
+def test_a_killed_run_leaves_nothing_that_goes_on(tmp_path):
+    root = make(tmp_path)
+    notebook(root / "notebooks" / "01_first.ipynb", f"{ORPHAN}\ntime.sleep(600)")
+    runner = start(root)
+    wait_until(lambda: any("time.sleep(600)" in " ".join(p.cmdline()) for p in processes_of(root)))
+    runner.kill()
+    wait_until(lambda: not processes_of(root))  # they notice by themselves
+
+
+def test_what_nobody_noticed_is_ended_by_the_next_run(tmp_path):
+    root = make(tmp_path)
+    notebook(root / "notebooks" / "01_first.ipynb", f"{ORPHAN}\ntime.sleep(600)")
+    runner = start(root)
+    wait_until(lambda: any("time.sleep(600)" in " ".join(p.cmdline()) for p in processes_of(root)))
+    orphan = next(p for p in processes_of(root) if "time.sleep(600)" in " ".join(p.cmdline()))
+    runner.kill()
+    for process in processes_of(root):
+        if process != orphan:
+            process.kill()
+    assert processes_of(root) == [orphan]
+    notebook(root / "notebooks" / "01_first.ipynb", FIRST, parameters="count = None  # int")
+    assert ran(call(root, "run", "--profile", "smoke")) == ["01", "02", "03"]
+    assert not orphan.is_running() or orphan.status() == "zombie"
+
+
+def test_killed_at_five_random_moments_the_run_ends_in_the_same_facts(tmp_path):
+    root = make(tmp_path / "killed")
+    parameters = "count = 2000  # int, numbers"
+    for name, code in ("01_first", FIRST), ("02_second", SECOND), ("03_third", THIRD):
+        slow = f"import time\ntime.sleep(1)\n{code}\ntime.sleep(1)"
+        notebook(root / "notebooks" / f"{name}.ipynb", slow, parameters=parameters)
+    calm = shutil.copytree(root, tmp_path / "calm")
+    assert call(calm, "run", "--profile", "smoke").returncode == 0
+    moments = random.Random(0)
+    for _ in range(5):
+        runner = start(root)
+        with pytest.raises(subprocess.TimeoutExpired):
+            runner.wait(timeout=moments.uniform(0.5, 8))
+        runner.kill()
+    result = call(root, "run", "--profile", "smoke")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert facts(root) == facts(calm) and json.loads(facts(root)) == {"total": 3998}
+    assert processes_of(root) == []
+    run = root / "results" / "smoke"
+    left = [p for p in run.rglob(".*") if p.is_file() and ".snakemake" not in str(p)]
+    assert left == []
+    assert call(root, "run", "--profile", "smoke").stdout.count("up to date") == 1
