@@ -40,7 +40,8 @@ class Decoder(ABC):
     """A model with its tokenizer. Backends implement `_run`.
 
     `window` is the context length in tokens, `answer_tokens` the answer's limit where a call
-    gives none. After a call, `speed` is its sampled tokens per second.
+    gives none. After a call, `paid` is the number of tokens that it sampled (shared ones once),
+    `speed` how many of them a second.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Decoder(ABC):
         self.name, self.tokenizer = name, tokenizer
         self.window, self.answer_tokens = window, answer_tokens
         self.ends, self.delimiters, self.config = tuple(ends), delimiters, config or {}
-        self.speed = 0.0
+        self.speed, self.paid = 0.0, 0
 
     @abstractmethod
     def _run(self, jobs: list[Job], temperature: float) -> Iterator[tuple[Job, Machine]]:
@@ -126,7 +127,7 @@ class Decoder(ABC):
         base = Forcing(wait=wait, protocol=protocol, delimiters=self.delimiters)
         found, limit = self._marks(base, ()), self._limit(base, max_new_tokens)
         asked = cells(budgets, waits, base, grid)
-        wanted = [self._with_budget(cell, prompts, found) for cell in asked]
+        wanted = [self._with_budget(cell, prompts, found) or cell for cell in asked]
         jobs = []
         for trunk, places in trunks(wanted):
             for index, prompt in enumerate(prompts):
@@ -154,16 +155,15 @@ class Decoder(ABC):
         results: Callable[[Job, Machine], Iterable[tuple[Order, Generation]]],
     ) -> list[Generation]:
         found: list[tuple[Order, Generation]] = []
-        start, tokens = time.perf_counter(), 0
+        start, self.paid = time.perf_counter(), 0
         bar = tqdm(total=len(jobs), desc="decode", unit="run", leave=False, mininterval=INTERVAL)
         try:
             for job, done in self._run(jobs, temperature):
                 new = list(results(job, done))
                 found += new
-                tokens += len(done.sampled)
-                self.speed = tokens / (time.perf_counter() - start)
-                bar.set_postfix_str(f"{self.speed:,.0f} tokens/s", refresh=False)
                 bar.update(bool(new))
+                self.speed = self.paid / (time.perf_counter() - start)
+                bar.set_postfix_str(f"{self.speed:,.0f} tokens/s", refresh=False)
         except RunError as error:
             raise DecodeError(str(error), _in_order(found)) from error
         finally:
@@ -234,7 +234,7 @@ class Decoder(ABC):
             thinking_end=done.thinking_end,
             answer_end=done.answer_end,
             sampled=len(done.sampled),
-            text=self.tokenizer.decode([*spoken, *answer_ids], skip_special_tokens=True).strip(),
+            text=str(self.tokenizer.decode([*spoken, *answer_ids], skip_special_tokens=True)).strip(),
             sample=sample,
             **fields,
         )

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -277,9 +278,9 @@ class TorchDecoder(Decoder):
         name: str = "",
         delimiters: Delimiters = S1,
     ) -> None:
-        ends = model.generation_config.eos_token_id if model.generation_config else None
+        ends: Any = getattr(model.generation_config, "eos_token_id", None)
         super().__init__(
-            name or model.name_or_path,
+            name or str(model.name_or_path),
             tokenizer,
             window,
             answer_tokens,
@@ -294,4 +295,6 @@ class TorchDecoder(Decoder):
         columns = max((job.machine.longest for job in jobs), default=1)
         most = sum(1 if job.branches is None else len(job.branches) for job in jobs)
         engine = Engine(self.network, max(1, min(self.rows, most)), columns, temperature)
-        yield from engine.run(jobs)
+        for done in engine.run(jobs):
+            self.paid = engine.sampled
+            yield done

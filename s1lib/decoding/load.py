@@ -58,7 +58,7 @@ def _torch(
     from s1lib.decoding.engine import TorchDecoder
 
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    model = AutoModelForCausalLM.from_pretrained(model_path(name), dtype=getattr(torch, dtype))
+    model: Any = AutoModelForCausalLM.from_pretrained(model_path(name), dtype=getattr(torch, dtype))
     return TorchDecoder(
         model.to(where).eval(),
         load_tokenizer(name),

@@ -10,11 +10,11 @@ Held token for token against `transformers` in fp32 by `tests/test_engine.py`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from s1lib.artifacts import RunError
 
@@ -50,7 +50,7 @@ class Network:
     win nor be drawn. Raises `RunError` for an architecture that it does not know.
     """
 
-    def __init__(self, model: PreTrainedModel, vocabulary: int, group: int = 16) -> None:
+    def __init__(self, model: Any, vocabulary: int, group: int = 16) -> None:
         config = model.config
         if config.model_type not in ("qwen2", "llama"):
             raise RunError(
@@ -75,7 +75,7 @@ class Network:
         self.cache: list[Tensor] = []
         self.columns = 0
 
-    def _fuse(self, layer: torch.nn.Module) -> Layer:
+    def _fuse(self, layer: Any) -> Layer:
         """One matrix for q, k and v, another for gate and up.
 
         Within each head the two halves that the rotary embedding mixes are interleaved, so that
