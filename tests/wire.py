@@ -12,7 +12,7 @@ import json
 import random
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -31,7 +31,8 @@ class Wire:
 
     `faults` is the share of early attempts (the first `stubborn` of each prompt) that go wrong,
     `refused` and `empty` the shares of prompts that never get a text. `status` makes every
-    request fail with that code. `batch_looks` is how often a batch is looked at before it ends.
+    request fail with that code. `say(prompt, attempt)` and `think(prompt)` write the answers, the
+    first attempt being 1. `batch_looks` is how often a batch is looked at before it ends.
     """
 
     faults: float = 0.0
@@ -45,6 +46,8 @@ class Wire:
     message: str = "no"
     seed: int = 0
     batch_looks: int = 2
+    say: Callable[[str, int], str] = lambda prompt, attempt: f"Answer: {len(prompt)}"
+    think: Callable[[str], str] = lambda prompt: f"I think about {prompt}"
     served: Counter[str] = field(default_factory=Counter)  # well-formed answers per prompt
     attempts: Counter[str] = field(default_factory=Counter)
     seen: Counter[str] = field(default_factory=Counter)  # faults by kind
@@ -206,9 +209,9 @@ class Wire:
 
     def _text(self, path: str, prompt: str, model: str) -> dict[str, Any]:
         usage, fate = self._usage(prompt), self._fate(prompt)
-        thinking, text = f"I think about {prompt}", f"Answer: {len(prompt)}"
+        thinking, text = self.think(prompt), self.say(prompt, self.attempts[prompt])
         if "generateContent" in path.lower() or ":" in path:
-            parts = [{"text": thinking, "thought": True}, {"text": text}]
+            parts = [{"text": thinking, "thought": True}] * bool(thinking) + [{"text": text}]
             candidate = {"content": {"parts": parts, "role": "model"}, "finishReason": "STOP"}
             if fate == "refused":
                 candidate = {"finishReason": "RECITATION"}
@@ -235,7 +238,7 @@ class Wire:
         message = {"role": "assistant", "content": "" if fate == "empty" else text}
         choice = {
             "index": 0,
-            "message": {**message, "reasoning_content": thinking},
+            "message": {**message, "reasoning_content": thinking or None},
             "finish_reason": "content_filter" if fate == "refused" else "stop",
         }
         return {

@@ -1,0 +1,336 @@
+"""Who plays whom: the teacher, the students, the grader and the classifier of a profile.
+
+Each function returns a callable that takes a table of questions and gives one result per row, in
+order. All are resumable: what was answered once is stored in the run folder and not asked again.
+This is the only file that knows the providers' names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pandas as pd
+
+from s1lib import domains
+from s1lib.artifacts import RunError, digest
+from s1lib.chat import model_path, prompt_ids
+from s1lib.profile import Profile
+from s1lib.progress import progress
+from s1lib.providers.calls import Calls, Provider, Reply, Request
+from s1lib.providers.store import Store
+
+if TYPE_CHECKING:
+    from s1lib.decoding.decoder import Decoder
+
+T = TypeVar("T")
+Verdict = str  # `correct`, `wrong` or `undecided`
+
+GRADE = """\
+You check a student's answer to a problem against the reference answer. What counts is the final
+result: the same number, expression or choice is correct however it is written, and anything else,
+or no clear final result, is not. Where the reference is a proof or an explanation, judge whether
+the student's reasoning establishes the same. Give your reason in a few sentences. Then end with a
+line that holds nothing but Yes (correct) or No."""
+
+# Most tokens of an answer, thinking included, and the mean to expect (published means where known).
+_LIMIT = {"teacher": 65_536, "grader": 1_024, "classifier": 512}
+_EXPECT = {"teacher": 3_600 + 600, "grader": 250, "classifier": 80}
+_ASKS = 3  # how often a reply that cannot be read is asked again, the first time included
+_CHUNK = 512  # student answers stored at a time
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A teacher's answer. `status` is that of `s1lib.providers.calls.Reply`, or `no thinking`."""
+
+    thinking: str
+    attempt: str
+    teacher: str
+    status: str
+
+
+def teacher(book: Profile) -> Callable[[pd.DataFrame], list[Trace]]:
+    """Writes thinking traces. Needs the columns question and metadata."""
+    if book.roles.teacher == "scripted":
+        return lambda rows: [_scripted(book, row) for row in progress(_records(rows), "traces")]
+
+    def think(rows: pd.DataFrame) -> list[Trace]:
+        replies = _calls(book, "teacher").map(_questions(book, rows), "traces")
+        return [_trace(reply, book.models.teacher) for reply in replies]
+
+    return think
+
+
+def student(
+    book: Profile, name: str, shard: tuple[int, int] = (1, 1)
+) -> Callable[[pd.DataFrame], list[str | None]]:
+    """Attempts without thinking, by the model `name`. Needs the column question.
+
+    `shard=(2, 6)` attempts the second sixth only (by hash, so that machines agree) into a store
+    of its own; the other attempts are those that any shard has stored, or None.
+    """
+    world = book.questions.origin == "world"
+    # World models answer in a few tokens; the reference's settings for Qwen (bulk_inference.py).
+    settings = {"max_new_tokens": 16 if world else 32_768, "temperature": 0.0 if world else 0.05}
+    folder = book.run / "store"
+
+    def attempt(rows: pd.DataFrame) -> list[str | None]:
+        who = digest(model_path(name)) if Path(model_path(name)).is_dir() else name
+        keys = [_key(who, question, settings, book.seed) for question in rows["question"]]
+        found: dict[str, str] = {}
+        for path in sorted(folder.glob("students-*.sqlite")):
+            with Store(path, write=False) as store:
+                found |= store.get(key for key in keys if key not in found)
+        part, parts = shard
+        todo = {
+            key: question
+            for key, question in zip(keys, rows["question"], strict=True)
+            if key not in found and int(key[:8], 16) % parts == part - 1
+        }
+        if todo:
+            playing = decoder(book, name)
+            with Store(folder / f"students-{part}-of-{parts}.sqlite") as store:
+                chunks = [list(todo)[i : i + _CHUNK] for i in range(0, len(todo), _CHUNK)]
+                for chunk in progress(chunks, f"attempts of {name}, {_CHUNK} at a time"):
+                    new = _attempts(playing, {key: todo[key] for key in chunk}, book, settings)
+                    store.put(new)
+                    found |= new
+        return [found.get(key) for key in keys]
+
+    return attempt
+
+
+def grader(book: Profile) -> Callable[[pd.DataFrame], list[Verdict]]:
+    """Compares attempts with references. Needs question, solution, answer and attempt.
+
+    A row without an attempt, or with neither solution nor answer, is `undecided`, and so is a
+    reply that says neither yes nor no three times.
+    """
+    if book.roles.grader == "local":
+        return lambda rows: [_grade(row) for row in progress(_records(rows), "grades")]
+
+    def judge(rows: pd.DataFrame) -> list[Verdict]:
+        records = _records(rows)
+        requests = [_to_grade(book, row) for row in records]
+        asked = [request for request in requests if request]
+        verdicts = iter(_ask(_calls(book, "grader"), asked, _verdict, "grades"))
+        return [(next(verdicts) if request else None) or "undecided" for request in requests]
+
+    return judge
+
+
+def classifier(book: Profile) -> Callable[[pd.DataFrame], list[str | None]]:
+    """Names the MSC area of each question: one of the 61 codes, or None after three tries."""
+    if book.roles.classifier == "local":
+        local = domains.LocalClassifier(book.seed).fit(*_labelled(book))
+        return lambda rows: list(local.predict(list(rows["question"])))
+
+    def classify(rows: pd.DataFrame) -> list[str | None]:
+        requests = [_to_classify(book, question) for question in rows["question"]]
+        return _ask(_calls(book, "classifier"), requests, domains.parse, "domains")
+
+    return classify
+
+
+def decoder(book: Profile, model: str) -> Decoder:
+    """The decoder of the profile, with a model loaded."""
+    from s1lib.decoding.load import load_decoder
+
+    return load_decoder(model, book)
+
+
+def dry_run(book: Profile, rows: pd.DataFrame) -> pd.DataFrame:
+    """What the paid roles would cost for these questions, before any call.
+
+    One row per role: role, model, calls, input_tokens, output_tokens, dollars, dollars_batch,
+    at_most. The grader reads three attempts per question (the teacher's and two students'). A role
+    that is played on this machine costs nothing and has no row.
+    """
+    attempt = "x" * 4 * (_EXPECT["teacher"] - 3_600)  # as long as the answer of a trace
+    graded = [
+        _to_grade(book, {**row, "attempt": f"{attempt}{who}"})
+        for row in _records(rows)
+        for who in "abc"
+    ]
+    requests = {
+        "teacher": _questions(book, rows),
+        "grader": [request for request in graded if request],
+        "classifier": [_to_classify(book, question) for question in rows["question"]],
+    }
+    found = []
+    for role, asked in requests.items():
+        if getattr(book.roles, role) in _PLAYED_HERE:
+            continue
+        calls = _calls(book, role)
+        direct = replace(calls, batch=False).estimate(asked, _EXPECT[role])
+        batch = replace(calls, batch=True).estimate(asked, _EXPECT[role]) if calls.batch else direct
+        found.append(
+            {
+                "role": role,
+                "model": getattr(book.models, role),
+                "calls": direct.calls,
+                "input_tokens": direct.input_tokens,
+                "output_tokens": direct.output_tokens,
+                "dollars": round(direct.dollars, 2),
+                "dollars_batch": round(batch.dollars, 2),
+                "at_most": round(direct.at_most, 2),
+            }
+        )
+    return pd.DataFrame(found)
+
+
+# Providers
+
+_PLAYED_HERE = {"scripted", "local"}
+
+
+def _calls(book: Profile, role: str) -> Calls:
+    """The provider of a role behind the run's store; all roles share one cap.
+
+    Another server is set where the clients look for it: `GOOGLE_GEMINI_BASE_URL`,
+    `ANTHROPIC_BASE_URL`, `OPENAI_BASE_URL`.
+    """
+    from s1lib.providers.claude import Claude
+    from s1lib.providers.gemini import Gemini
+    from s1lib.providers.openai import OpenAI
+
+    providers: dict[str, Callable[[], Provider]] = {
+        "gemini": Gemini,
+        "claude": Claude,
+        "openai": OpenAI,
+    }
+    name = getattr(book.roles, role)
+    return Calls(
+        store=book.run / "store" / "calls.sqlite",
+        provider=providers[name](),
+        cap=book.calls.max_dollars,
+        concurrency=book.calls.concurrency,
+        batch=book.calls.batch_api and name != "openai",
+    )
+
+
+def _ask(
+    calls: Calls, requests: Sequence[Request], parse: Callable[[str], T | None], what: str
+) -> list[T | None]:
+    """Parsed replies; one that cannot be parsed is asked again, as a new question each time."""
+    found: list[T | None] = [None] * len(requests)
+    todo = list(range(len(requests)))
+    for ask in range(_ASKS):
+        replies = calls.map([replace(requests[i], ask=ask) for i in todo], what)
+        for i, reply in zip(todo, replies, strict=True):
+            found[i] = parse(reply.text) if reply.status == "ok" else None
+        todo = [
+            i
+            for i, reply in zip(todo, replies, strict=True)
+            if found[i] is None and reply.status not in ("invalid", "failed")
+        ]
+        if not todo:
+            break
+    return found
+
+
+# Teacher
+
+
+def _questions(book: Profile, rows: pd.DataFrame) -> list[Request]:
+    model, limit = book.models.teacher, _LIMIT["teacher"]
+    return [Request(model, question, limit) for question in rows["question"]]
+
+
+def _scripted(book: Profile, row: dict[str, Any]) -> Trace:
+    from s1lib.world.teacher import think
+
+    try:
+        thinking, attempt = think(row["question"], row["metadata"], book.seed)
+    except (ValueError, KeyError, TypeError):
+        raise RunError(
+            f"the scripted teacher cannot think about question {row.get('id', '')!r}, which is "
+            f"not of the laptop world: set roles.teacher to gemini or openai"
+        ) from None
+    return Trace(thinking, attempt, "scripted", "ok")
+
+
+def _trace(reply: Reply, model: str) -> Trace:
+    status = "no thinking" if reply.status == "ok" and not reply.thinking else reply.status
+    return Trace(reply.thinking, reply.text, reply.model or model, status)
+
+
+# Students
+
+
+def _key(who: str, question: str, settings: dict[str, Any], seed: int) -> str:
+    text = json.dumps([who, question, settings, seed])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _attempts(
+    playing: Decoder, questions: dict[str, str], book: Profile, settings: dict[str, Any]
+) -> dict[str, str]:
+    """Attempts by key; a question that fills the whole window gets an empty one."""
+    prompts = {key: prompt_ids(playing.tokenizer, text) for key, text in questions.items()}
+    fitting = {key: ids for key, ids in prompts.items() if len(ids) < playing.window}
+    generations = playing.generate(
+        list(fitting.values()), ids=list(fitting), seed=book.seed, **settings
+    )
+    texts = {one.id: one.text for one in generations}
+    return {key: texts.get(key, "") for key in prompts}
+
+
+# Grader
+
+
+def _grade(row: dict[str, Any]) -> Verdict:
+    from s1lib.grading import grade
+
+    if not row["answer"] or not row["attempt"]:
+        return "undecided"
+    choice = "options" in json.loads(row.get("metadata") or "{}")
+    kind = row.get("answer_type") or ("choice" if choice else "text")
+    return str(grade(row["attempt"], row["answer"], kind))
+
+
+def _to_grade(book: Profile, row: dict[str, Any]) -> Request | None:
+    reference = row["solution"] or row["answer"]
+    if not reference or not row["attempt"]:
+        return None
+    parts = {"Problem": row["question"], "Attempt": row["attempt"], "Reference": reference}
+    text = "\n\n".join(f"# {title}\n\n{part}" for title, part in parts.items())
+    return Request(book.models.grader, text, _LIMIT["grader"], system=GRADE)
+
+
+def _verdict(text: str) -> Verdict | None:
+    """The verdict on the last line of a reply, or None if it says neither yes nor no."""
+    lines = text.strip().splitlines()
+    last = lines[-1].strip(" *.`").lower() if lines else ""
+    return {"yes": "correct", "no": "wrong"}.get(last)
+
+
+# Classifier
+
+
+def _to_classify(book: Profile, question: str) -> Request:
+    system, text = domains.prompt(question)
+    return Request(book.models.classifier, text, _LIMIT["classifier"], system=system)
+
+
+def _labelled(book: Profile, per_source: int = 150) -> tuple[list[str], list[str]]:
+    """Labelled questions of the world, drawn apart from the pool."""
+    from s1lib.world.sources import SOURCES, rows
+
+    if book.questions.origin != "world":
+        raise RunError(
+            "the local classifier knows the laptop world: set roles.classifier to claude"
+        )
+    drawn = [row for name in SOURCES for row in rows(name, per_source, book.seed + 10_007)]
+    return [row["question"] for row in drawn], [json.loads(row["metadata"])["msc"] for row in drawn]
+
+
+def _records(rows: pd.DataFrame) -> Iterable[dict[str, Any]]:
+    """Rows as dictionaries, with None for what is missing."""
+    table = rows.astype(object)
+    return table.where(table.notna(), None).to_dict("records")

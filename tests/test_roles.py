@@ -1,0 +1,204 @@
+"""Who plays whom: teachers, students that resume, graders and classifiers that parse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from wire import Wire
+
+from s1lib import roles
+from s1lib.artifacts import RunError
+from s1lib.domains import AREAS
+from s1lib.profile import Profile, load_profile
+from s1lib.providers.store import Store
+from s1lib.world.sources import rows as world_rows
+
+
+@pytest.fixture(autouse=True)
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GEMINI_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_API_KEY"):
+        monkeypatch.setenv(name, "a-key-for-the-test")
+
+
+@pytest.fixture
+def wire(monkeypatch: pytest.MonkeyPatch):
+    with Wire() as server:
+        monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", server.url)
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/v1")
+        yield server
+
+
+@pytest.fixture
+def world() -> pd.DataFrame:
+    table = pd.DataFrame(world_rows("MATH", 12, 0))
+    return table.assign(id=[f"q{i}" for i in range(len(table))])
+
+
+def laptop(run: Path, **changes) -> Profile:
+    return load_profile("smoke", run=run, **changes)
+
+
+def paper(run: Path, **changes) -> Profile:
+    return load_profile("paper", run=run, **{"calls__batch_api": False, **changes})
+
+
+# Teacher
+
+
+def test_the_scripted_teacher_thinks_about_every_question_in_order(tmp_path, world):
+    traces = roles.teacher(laptop(tmp_path))(world)
+    again = roles.teacher(laptop(tmp_path))(world.iloc[::-1])
+    assert {trace.status for trace in traces} == {"ok"}
+    assert all("Answer:" in trace.attempt and trace.thinking for trace in traces)
+    assert traces == again[::-1]
+
+
+def test_the_scripted_teacher_refuses_a_question_of_another_world(tmp_path, world):
+    with pytest.raises(RunError, match="question 'q0', which is not of the laptop world"):
+        roles.teacher(laptop(tmp_path))(world.assign(metadata="{}"))
+
+
+@pytest.mark.parametrize(
+    "name, model", [("gemini", "gemini-2.5-flash"), ("openai", "deepseek-reasoner")]
+)
+def test_a_hired_teacher_thinks_apart_from_its_answer(tmp_path, wire, world, name, model):
+    book = paper(tmp_path, roles__teacher=name, models__teacher=model)
+    first, *_ = roles.teacher(book)(world)
+    assert first.thinking == f"I think about {world.question[0]}"
+    assert first.attempt == f"Answer: {len(world.question[0])}"
+    assert first.teacher == model
+
+
+def test_an_r1_style_teacher_may_think_between_tags(tmp_path, wire, world):
+    wire.think = lambda prompt: ""
+    wire.say = lambda prompt, attempt: "<think>\nHmm.\n</think>\n\nAnswer: 7"
+    book = paper(tmp_path, roles__teacher="openai", models__teacher="deepseek-reasoner")
+    first, *_ = roles.teacher(book)(world)
+    assert (first.thinking, first.attempt, first.status) == ("Hmm.", "Answer: 7", "ok")
+
+
+def test_an_answer_without_thinking_is_told_apart(tmp_path, wire, world):
+    wire.think = lambda prompt: ""
+    book = paper(tmp_path, models__teacher="gemini-2.5-flash")
+    assert {trace.status for trace in roles.teacher(book)(world)} == {"no thinking"}
+
+
+# Students
+
+
+def test_attempts_resume_at_the_sample(tmp_path, tiny_model_path, world):
+    book = laptop(tmp_path / "run")
+    play = roles.student(book, str(tiny_model_path))
+    first = play(world.head(5))
+    stored = {key: f"stored {text}" for key, text in _stored(book).items()}
+    (tmp_path / "run/store/students-1-of-1.sqlite").unlink()
+    with Store(tmp_path / "run/store/students-1-of-1.sqlite") as store:
+        store.put(stored)
+    assert play(world)[:5] == [f"stored {text}" for text in first]
+    assert len(_stored(book)) == 12
+
+
+def test_shards_share_the_work_and_add_up(tmp_path, tiny_model_path, world):
+    whole = roles.student(laptop(tmp_path / "one"), str(tiny_model_path))(world)
+    book = laptop(tmp_path / "two")
+    part = roles.student(book, str(tiny_model_path), shard=(1, 2))(world)
+    both = roles.student(book, str(tiny_model_path), shard=(2, 2))(world)
+    assert 0 < sum(text is not None for text in part) < 12
+    assert both == whole
+
+
+def test_a_question_that_fills_the_window_gets_an_empty_attempt(tmp_path, tiny_model_path, world):
+    long = world.head(2).assign(question=["x y " * 5000, world.question[0]])
+    empty, attempt = roles.student(laptop(tmp_path), str(tiny_model_path))(long)
+    assert empty == ""
+    assert attempt is not None
+
+
+def _stored(book: Profile) -> dict[str, str]:
+    with Store(book.run / "store/students-1-of-1.sqlite", write=False) as store:
+        rows = store._db.execute("SELECT key, reply FROM answers").fetchall()
+    return {key: json.loads(reply) for key, reply in rows}
+
+
+# Grader
+
+
+@pytest.fixture
+def attempts(world: pd.DataFrame) -> pd.DataFrame:
+    table = world.head(4).assign(attempt="Answer: 1")
+    table.loc[1, ["solution", "answer"]] = None
+    table.loc[2, "attempt"] = None
+    return table
+
+
+def test_claude_says_yes_or_no_on_its_last_line(tmp_path, wire, attempts):
+    wire.say = lambda prompt, attempt: "It differs, yes.\n\n**No**"
+    verdicts = roles.grader(paper(tmp_path))(attempts)
+    assert verdicts == ["wrong", "undecided", "undecided", "wrong"]
+    assert len(wire.attempts) == 2  # nothing is asked without a reference or an attempt
+    body = wire.requests[0]
+    assert body["system"][0]["cache_control"] == {"type": "ephemeral"}
+    assert "# Reference\n\nThe answer is" in body["messages"][0]["content"]
+
+
+def test_a_grade_that_says_neither_is_asked_again_three_times_at_most(tmp_path, wire, attempts):
+    wire.say = lambda prompt, attempt: "Perhaps."
+    assert set(roles.grader(paper(tmp_path))(attempts)) == {"undecided"}
+    assert set(wire.attempts.values()) == {3}
+    wire.say = lambda prompt, attempt: "Yes" if attempt > 1 else "Perhaps."
+    wire.attempts.clear()
+    verdicts = roles.grader(paper(tmp_path / "other"))(attempts)
+    assert verdicts == ["correct", "undecided", "undecided", "correct"]
+    assert set(wire.attempts.values()) == {2}
+
+
+def test_the_local_grader_compares_answers(tmp_path, world):
+    pytest.importorskip("s1lib.grading")
+    right = world.assign(attempt="Answer: " + world.answer)
+    wrong = world.assign(attempt="Answer: no")
+    grade = roles.grader(laptop(tmp_path))
+    assert set(grade(right)) == {"correct"}
+    assert "correct" not in grade(wrong)
+    assert set(grade(world.assign(attempt=None))) == {"undecided"}
+
+
+# Classifier
+
+
+def test_a_code_that_does_not_exist_is_asked_again_and_never_taken(tmp_path, wire, world):
+    wire.say = lambda prompt, attempt: "Number theory.\n11" if attempt > 2 else "Something.\n50"
+    assert set(roles.classifier(paper(tmp_path))(world)) == {"11"}
+    assert set(wire.attempts.values()) == {3}
+    wire.say = lambda prompt, attempt: "I cannot say."
+    assert set(roles.classifier(paper(tmp_path / "other"))(world)) == {None}
+
+
+def test_the_local_classifier_names_real_areas(tmp_path, world):
+    codes = roles.classifier(laptop(tmp_path))(world)
+    truth = [json.loads(text)["msc"] for text in world.metadata]
+    assert set(codes) <= set(AREAS)
+    assert sum(a == b for a, b in zip(codes, truth, strict=True)) >= 10
+
+
+# Money
+
+
+def test_a_dry_run_prices_every_hired_role_and_calls_nobody(tmp_path, wire, world):
+    table = roles.dry_run(paper(tmp_path, calls__batch_api=True), world).set_index("role")
+    assert list(table.calls) == [12, 36, 12]
+    assert (table.dollars_batch <= table.dollars).all()
+    assert (table.dollars < table.at_most).all()
+    assert not wire.attempts
+    assert roles.dry_run(laptop(tmp_path), world).empty
+
+
+def test_all_roles_share_one_cap(tmp_path, wire, world, attempts):
+    book = paper(tmp_path, calls__max_dollars=0.02)
+    wire.say = lambda prompt, attempt: "Yes"
+    roles.grader(book)(attempts)
+    with pytest.raises(RunError, match=r"the cap of \$0\.02"):
+        roles.teacher(book)(world)
