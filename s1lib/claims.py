@@ -5,8 +5,8 @@ does not. A claim is *replicated* when its rule is met, *not replicated* when it
 testable here* when a chapter that measures it has not run. The ledger quotes, for each claim, the
 decisive piece of evidence with the least room to spare.
 
-`python -m s1lib.claims [run]` prints the ledger of a run as Markdown, and with `--readme` puts
-that of the committed reference run into README.md.
+`python -m s1lib.claims [run]` prints the ledger of a run as Markdown, and with `--readme` puts it
+and Figure 1 into README.md.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from s1lib import metrics
-from s1lib.artifacts import RunError, read_facts, read_json, write_json, write_text
-from s1lib.figures import without_cap
+from s1lib import figures, metrics
+from s1lib.artifacts import RunError, read_json, write_json, write_text
 from s1lib.published import BENCHMARKS, accuracy, partner, published
 
 Facts = dict[str, dict[str, Any]]
@@ -28,7 +27,7 @@ Interval = list[float] | None
 
 REPLICATED, NOT_REPLICATED, NOT_TESTABLE = "replicated", "not replicated", "not testable here"
 _SIGNS = {REPLICATED: "✓", NOT_REPLICATED: "✗", NOT_TESTABLE: "○"}
-START, STOP = "<!-- claims: start -->", "<!-- claims: stop -->"
+PICTURE = Path("jupyter_book") / "figure_1.svg"
 
 
 class NotRun(Exception):
@@ -129,7 +128,8 @@ def _wait(facts: Facts) -> Finding:
     )
     curves = _get(facts, "06", "figure_1")
     waits = _mean_by(
-        [p for curve in curves.values() for p in without_cap(curve)], lambda row: row["waits"]
+        [p for curve in curves.values() for p in figures.without_cap(curve)],
+        lambda row: row["waits"],
     )
     flattens = _direction(
         "points per Wait, first two minus all further, mean of benchmarks",
@@ -427,9 +427,7 @@ def ledger(facts: Facts) -> list[dict[str, Any]]:
 
 def write_claims(run: Path) -> Path:
     """Decide all claims from `<run>/facts` and write `<run>/claims.json`."""
-    chapters = sorted(file.stem for file in (run / "facts").glob("[0-9][0-9].json"))
-    facts = {chapter: read_facts(run, chapter) for chapter in chapters}
-    return write_json(run / "claims.json", ledger(facts))
+    return write_json(run / "claims.json", ledger(figures.read_all(run)))
 
 
 def markdown(rows: Iterable[dict[str, Any]]) -> str:
@@ -452,12 +450,18 @@ def markdown(rows: Iterable[dict[str, Any]]) -> str:
 
 
 def into_readme(readme: str, rows: Iterable[dict[str, Any]]) -> str:
-    """README text with the ledger between its two markers brought up to date."""
-    head, start, rest = readme.partition(START)
-    _, stop, tail = rest.partition(STOP)
-    if not start or not stop:
-        raise RunError(f"README.md lacks the line {START} or {STOP}: put both back")
-    return f"{head}{START}\n{markdown(rows)}{STOP}{tail}"
+    """README text with picture and ledger, each between its two markers, brought up to date."""
+    picture = f"![Accuracy against thinking tokens, published and measured]({PICTURE.as_posix()})\n"
+    return _between(_between(readme, "picture", picture), "claims", markdown(rows))
+
+
+def _between(readme: str, name: str, text: str) -> str:
+    start, stop = f"<!-- {name}: start -->", f"<!-- {name}: stop -->"
+    head, found, rest = readme.partition(start)
+    _, ended, tail = rest.partition(stop)
+    if not found or not ended:
+        raise RunError(f"README.md lacks the line {start} or {stop}: put both back")
+    return f"{head}{start}\n{text}{stop}{tail}"
 
 
 # --------------------------------------------------------------------------------------
@@ -552,11 +556,14 @@ def _number(value: float | None) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m s1lib.claims", description=__doc__)
     parser.add_argument("run", nargs="?", default="results/laptop", type=Path)
-    parser.add_argument("--readme", action="store_true", help="update README.md")
+    parser.add_argument("--readme", action="store_true", help="update README.md and its picture")
     options = parser.parse_args(arguments)
     try:
         rows = read_json(options.run / "claims.json", made_by="10")
         if options.readme:
+            figures.style()
+            curves = figures.scaling_table(figures.read_all(options.run))
+            figures.save(figures.draw_scaling(curves), PICTURE, panel="white")
             readme = Path("README.md")
             write_text(readme, into_readme(readme.read_text(encoding="utf-8"), rows))
         else:

@@ -110,8 +110,8 @@ class Exhibit:
 
 
 def read_all(run: Path) -> Facts:
-    """The facts of every chapter that has run, by chapter."""
-    chapters = sorted(file.stem for file in (run / "facts").glob("[0-9][0-9].json"))
+    """The facts of every measuring chapter that has run, by chapter."""
+    chapters = sorted(file.stem for file in (run / "facts").glob("0[0-9].json"))
     return {chapter: read_facts(run, chapter) for chapter in chapters}
 
 
@@ -131,7 +131,7 @@ def make(name: str, facts: Facts, run: Path) -> Figure | pd.DataFrame | None:
     folder = run / "figures"
     write_text(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
     if exhibit.draw is None:
-        return table.set_index(list(table.columns[: 2 if table.columns[0] == "origin" else 1]))
+        return _laid_out(table)
     figure = exhibit.draw(table)
     save(figure, folder / f"{name}.svg")
     return figure
@@ -156,6 +156,16 @@ def save(figure: Figure, path: Path, panel: str = "none") -> Path:
     with atomic(path) as temporary:
         figure.savefig(temporary, format="svg", facecolor=panel, metadata={"Date": None})
     return path
+
+
+def _laid_out(table: pd.DataFrame) -> pd.DataFrame:
+    """A table to look at: leading columns name the rows, `Group, part` is two lines of header."""
+    names = list(table.columns[: 2 if table.columns[0] == "origin" else 1])
+    shown = table.set_index(names).rename_axis([None] * len(names))
+    if any(", " in column for column in shown.columns):
+        pairs = [tuple(c.split(", ")) if ", " in c else ("", c) for c in shown.columns]
+        shown.columns = pd.MultiIndex.from_tuples(pairs)
+    return shown.astype(object).where(shown.notna(), "").map(_unbroken)
 
 
 # --------------------------------------------------------------------------------------
@@ -334,12 +344,14 @@ def table_3(facts: Facts) -> pd.DataFrame:
             "method": printed["method"],
             "runs": len(runs),
             "Control, printed": printed["control"],
-            "recomputed": round(metrics.control(tokens, *bounds)),
+            "Control, recomputed": round(metrics.control(tokens, *bounds)),
             "Scaling, printed": printed["scaling"],
-            "per doubling": round(metrics.scaling(tokens, values), 2),
-            "per 1,000 tokens": round(1000 * metrics.scaling(tokens, values, per="token"), 2),
+            "Scaling, per doubling": round(metrics.scaling(tokens, values), 2),
+            "Scaling, per 1000 tokens": round(
+                1000 * metrics.scaling(tokens, values, per="token"), 2
+            ),
             "Performance, printed": printed["performance"],
-            "recomputed ": round(metrics.performance(values), 1),
+            "Performance, recomputed": round(metrics.performance(values), 1),
         }
         if ours:
             measured = ours.get(printed["method"], {})
@@ -386,12 +398,18 @@ def table_6(facts: Facts) -> pd.DataFrame | None:
     if not ours:
         return None
     left = pd.DataFrame(published("table_6")).rename(
-        columns={"domain": "published", "k_tokens": "1,000 tokens"}
+        columns={"n": "published, n", "k_tokens": "published, 1000 tokens"}
     )
-    right = pd.DataFrame(ours).sort_values("n", ascending=False, kind="stable")
-    right = right.reset_index(drop=True).rename(columns={"title": "measured"})
-    right = right[["measured", "n", "k_tokens"]].rename(columns={"n": "n ", "k_tokens": "1,000 "})
-    return left.join(right, how="left" if len(left) > len(right) else "outer").astype(object)
+    right = pd.DataFrame(ours).sort_values("n", ascending=False, kind="stable", ignore_index=True)
+    right = pd.DataFrame(
+        {
+            "measured, domain": right["title"],
+            "measured, n": right["n"],
+            "measured, 1000 tokens": right["k_tokens"],
+        }
+    )
+    table = left.join(right, how="outer")
+    return table.astype({"published, n": "Int64", "measured, n": "Int64"})
 
 
 def table_7(facts: Facts) -> pd.DataFrame | None:
@@ -762,6 +780,11 @@ def _name_end(axes: Axes, x: float, y: float, text: str, colour: str) -> None:
     """Name a curve at its last point, so that no legend has to be matched by colour."""
     axes.annotate(text, (x, y), xytext=(7, 0), textcoords="offset points", va="center",
                   fontsize=8.5, color=colour)  # fmt: skip
+
+
+def _unbroken(value: Any) -> Any:
+    """An estimate and its interval stay on one line."""
+    return value.replace(" ", "\u00a0") if isinstance(value, str) and " [" in value else value
 
 
 def _short(title: str) -> str:
