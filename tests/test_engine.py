@@ -83,15 +83,26 @@ def test_greedy_ids_are_those_of_transformers(
 def test_llama_and_grouped_heads_are_decoded_too(tiny_tokenizer, prompts, heads):
     torch.manual_seed(1)
     shape = {
-        "vocab_size": 400, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
-        "num_attention_heads": 4, "num_key_value_heads": heads, "initializer_range": 0.3,
-        "eos_token_id": 2, "max_position_embeddings": 256, "tie_word_embeddings": heads == 1,
+        "vocab_size": 400,
+        "hidden_size": 64,
+        "intermediate_size": 96,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": heads,
+        "initializer_range": 0.3,
+        "eos_token_id": 2,
+        "max_position_embeddings": 256,
+        "tie_word_embeddings": heads == 1,
     }
-    model = LlamaForCausalLM(LlamaConfig(**shape)) if heads == 2 else (
-        Qwen2ForCausalLM(Qwen2Config(**shape)))
+    model = (
+        LlamaForCausalLM(LlamaConfig(**shape))
+        if heads == 2
+        else (Qwen2ForCausalLM(Qwen2Config(**shape)))
+    )
     decoder = TorchDecoder(model.eval(), tiny_tokenizer, window=WINDOW, answer_tokens=ANSWER)
-    for prompt, ours in zip(prompts, decoder.generate(prompts[:4], Forcing(budget=25)),
-                            strict=False):
+    for prompt, ours in zip(
+        prompts, decoder.generate(prompts[:4], Forcing(budget=25)), strict=False
+    ):
         ids = list(ours.prompt + ours.ids)
         assert reference(model, tiny_tokenizer, prompt, Forcing(budget=25), ids).ids == ids
 
@@ -112,10 +123,16 @@ def test_results_depend_neither_on_batch_size_nor_on_order(
     forcing = Forcing(budget=60, waits=1)
 
     def decode(rows: int, order: list[int]) -> dict[str, tuple[int, ...]]:
-        decoder = TorchDecoder(tiny_model, tiny_tokenizer, window=WINDOW, answer_tokens=ANSWER,
-                               rows=rows)
-        done = decoder.generate([prompts[i] for i in order], forcing,
-                                ids=[names[i] for i in order], temperature=temperature, seed=3)
+        decoder = TorchDecoder(
+            tiny_model, tiny_tokenizer, window=WINDOW, answer_tokens=ANSWER, rows=rows
+        )
+        done = decoder.generate(
+            [prompts[i] for i in order],
+            forcing,
+            ids=[names[i] for i in order],
+            temperature=temperature,
+            seed=3,
+        )
         assert [one.id for one in done] == [names[i] for i in order]
         return {one.id: one.ids for one in done}
 
@@ -129,8 +146,9 @@ def test_results_depend_neither_on_batch_size_nor_on_order(
 
 def test_samples_differ_from_each_other_and_repeat_with_the_seed(decoder, prompts):
     def texts(seed: int) -> list[tuple[int, ...]]:
-        done = decoder.generate(prompts[:3], Forcing(budget=30), temperature=1.0, seed=seed,
-                                samples=4)
+        done = decoder.generate(
+            prompts[:3], Forcing(budget=30), temperature=1.0, seed=seed, samples=4
+        )
         assert [one.sample for one in done] == [0, 1, 2, 3] * 3
         return [one.thinking for one in done]
 

@@ -26,8 +26,14 @@ MARKS = Marks(
 PROMPT = [90, 91]
 
 
-def run(script: list[int], forcing: Forcing | None, window: int = 1000, answer: int = 5,
-        marks: Marks = MARKS, prompt: list[int] = PROMPT) -> Machine:
+def run(
+    script: list[int],
+    forcing: Forcing | None,
+    window: int = 1000,
+    answer: int = 5,
+    marks: Marks = MARKS,
+    prompt: list[int] = PROMPT,
+) -> Machine:
     """Drive a machine with a scripted model: it says the next token of `script` when asked."""
     one = machine(prompt, forcing, marks, window, answer)
     move, said = one.start(), iter(script)
@@ -178,8 +184,9 @@ MULTI = Marks(**{**MARKS.__dict__, "stops": ((STOP, ANSWER),)})
 
 
 def test_a_delimiter_of_several_ids_is_taken_off_as_a_whole():
-    one = run([10, STOP, 11, STOP, ANSWER, 12, STOP, ANSWER, 20, END], Forcing(waits=1),
-              marks=MULTI)
+    one = run(
+        [10, STOP, 11, STOP, ANSWER, 12, STOP, ANSWER, 20, END], Forcing(waits=1), marks=MULTI
+    )
     assert thinking(one) == [10, STOP, 11, WAIT, 12]
 
 
@@ -328,7 +335,8 @@ def test_steps_open_with_a_bare_turn_start_and_stop_at_zero(tiny_tokenizer):
     found = marks(tiny_tokenizer, Forcing(steps=True))
     assert tiny_tokenizer.decode(found.opening) == "<|im_start|>"
     assert [tiny_tokenizer.decode(stop) for stop in found.stops] == [
-        "<|im_start|>answer", "<|im_start|>0",
+        "<|im_start|>answer",
+        "<|im_start|>0",
     ]
 
 

@@ -25,7 +25,8 @@ def check(decoder, prompts, swept, separate):
         alone = separate(cell[0])
         assert [one.ids for one in cell] == [one.ids for one in alone]
         assert [replace(one, config="") for one in cell] == (
-            [replace(one, config="") for one in alone])
+            [replace(one, config="") for one in alone]
+        )
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
@@ -57,8 +58,9 @@ def test_a_grid_equals_separate_runs_in_both_protocols(decoder, prompts, protoco
 def test_a_sweep_does_not_depend_on_the_number_of_rows(tiny_model, tiny_tokenizer, prompts):
     results = []
     for rows in (1, 40):
-        decoder = TorchDecoder(tiny_model, tiny_tokenizer, window=WINDOW, answer_tokens=ANSWER,
-                               rows=rows)
+        decoder = TorchDecoder(
+            tiny_model, tiny_tokenizer, window=WINDOW, answer_tokens=ANSWER, rows=rows
+        )
         results.append(decoder.sweep(prompts[:6], [8, 24], [2]))
     assert results[0] == results[1]
 
@@ -89,7 +91,11 @@ def test_every_budget_is_kept(decoder, prompts):
 def test_the_papers_sweep_is_budgets_then_natural_then_waits():
     found = cells([64, 16, None], [4, 1], Forcing())
     assert [(one.budget, one.waits) for one in found] == [
-        (16, 0), (64, 0), (None, 0), (None, 1), (None, 4),
+        (16, 0),
+        (64, 0),
+        (None, 0),
+        (None, 1),
+        (None, 4),
     ]
     grid = cells([64, 16], [1, 0], Forcing(), grid=True)
     assert [(one.budget, one.waits) for one in grid] == [(16, 0), (64, 0), (16, 1), (64, 1)]

@@ -89,8 +89,12 @@ class Decoder(ABC):
         forcing = self._with_budget(forcing, prompts, found)
         limit = self._limit(forcing, max_new_tokens)
         jobs = [
-            Job(self._new(prompt, index, found, limit)(forcing), index, sample,
-                key(seed, names[index], sample))
+            Job(
+                self._new(prompt, index, found, limit)(forcing),
+                index,
+                sample,
+                key(seed, names[index], sample),
+            )
             for index, prompt in enumerate(prompts)
             for sample in range(samples)
         ]
@@ -204,15 +208,23 @@ class Decoder(ABC):
         self, forcing: Forcing | None, temperature: float, seed: int, limit: int
     ) -> dict[str, Any]:
         config = config_hash(
-            model=self.name, window=self.window, limit=limit, forcing=forcing,
-            temperature=temperature, seed=seed, **self.config,
+            model=self.name,
+            window=self.window,
+            limit=limit,
+            forcing=forcing,
+            temperature=temperature,
+            seed=seed,
+            **self.config,
         )
         tags = {"model": self.name, "temperature": temperature, "seed": seed, "config": config}
         if forcing is None:
             return {**tags, "method": "plain", "protocol": ""}
         return {
-            **tags, "method": "budget forcing", "protocol": forcing.protocol,
-            "budget": forcing.budget, "waits": forcing.waits,
+            **tags,
+            "method": "budget forcing",
+            "protocol": forcing.protocol,
+            "budget": forcing.budget,
+            "waits": forcing.waits,
             "wait": forcing.wait if forcing.waits else "",
         }
 
@@ -228,16 +240,24 @@ class Decoder(ABC):
         forced_end = done.thinking_end in ("budget", "window")
         spoken = done.marks.final[len(done.marks.closing) :] if forced_end else ()
         return Generation(
-            name, prompt, answer_ids, opening, thinking, closing,
+            name,
+            prompt,
+            answer_ids,
+            opening,
+            thinking,
+            closing,
             forced=tuple(place - done.prompt_stop for place in done.forced),
             ignored=tuple(done.ignored),
             thinking_end=done.thinking_end,
             answer_end=done.answer_end,
             sampled=len(done.sampled),
-            text=str(self.tokenizer.decode([*spoken, *answer_ids], skip_special_tokens=True)).strip(),
+            text=self._text((*spoken, *answer_ids)),
             sample=sample,
             **fields,
         )
+
+    def _text(self, ids: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
 
     def _split(self, ids: list[int], start: int) -> list[int]:
         """Where roles begin in what a model wrote without forcing, delimiters if it wrote any."""

@@ -49,8 +49,14 @@ def load_decoder(
 
 
 def _torch(
-    name: str, device: str, delimiters: Delimiters, *, window: int, answer_tokens: int,
-    rows: int, dtype: str,
+    name: str,
+    device: str,
+    delimiters: Delimiters,
+    *,
+    window: int,
+    answer_tokens: int,
+    rows: int,
+    dtype: str,
 ) -> Decoder:
     import torch
     from transformers import AutoModelForCausalLM

@@ -86,9 +86,7 @@ def sequence_ends(tokenizer: PreTrainedTokenizerBase) -> set[int]:
     return ends
 
 
-def _same_in_context(
-    tokenizer: PreTrainedTokenizerBase, text: str, ids: tuple[int, ...]
-) -> None:
+def _same_in_context(tokenizer: PreTrainedTokenizerBase, text: str, ids: tuple[int, ...]) -> None:
     around = tokenizer.encode(f"x=1.\n{text}\nx", add_special_tokens=False)
     if text and not any(tuple(around[i : i + len(ids)]) == ids for i in range(len(around))):
         raise RunError(

@@ -112,9 +112,7 @@ class Network:
             return
         self.columns = columns
         shape = (rows, columns, self.kv_heads, 2, self.head_size)
-        self.cache = [
-            torch.zeros(shape, dtype=self.dtype, device=self.device) for _ in self.layers
-        ]
+        self.cache = [torch.zeros(shape, dtype=self.dtype, device=self.device) for _ in self.layers]
         angles = torch.arange(columns, device=self.device)[:, None] * self._frequencies
         turns = torch.polar(torch.full_like(angles, self._scaling), angles)[:, None, None, :]
         still = torch.ones_like(turns)
@@ -130,7 +128,12 @@ class Network:
 
     @torch.inference_mode()
     def forward(
-        self, tokens: Tensor, places: Tensor, rows: Tensor, live: int, chunks: list[Chunk],
+        self,
+        tokens: Tensor,
+        places: Tensor,
+        rows: Tensor,
+        live: int,
+        chunks: list[Chunk],
         lengths: list[int],
     ) -> Tensor:
         """Logits of the next token, shape (live, vocabulary), float of the model's dtype.

@@ -113,8 +113,10 @@ def from_table(table: pd.DataFrame) -> list[Generation]:
     for name in _LISTS:
         columns[name] = [tuple(int(item) for item in ids) for ids in columns[name]]
     columns["budget"] = [None if pd.isna(one) else int(one) for one in columns["budget"]]
-    return [Generation(**dict(zip(names, row, strict=True))) for row in zip(*columns.values(),
-            strict=True)]
+    return [
+        Generation(**dict(zip(names, row, strict=True)))
+        for row in zip(*columns.values(), strict=True)
+    ]
 
 
 def write_record(path: str | Path, generations: Iterable[Generation]) -> Path:

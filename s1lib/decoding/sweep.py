@@ -64,9 +64,7 @@ class Branches:
     `new` makes the machine of a cell; `wanted` pairs each cell with its place in the sweep.
     """
 
-    def __init__(
-        self, new: Callable[[Cell], Machine], wanted: Sequence[tuple[int, Cell]]
-    ) -> None:
+    def __init__(self, new: Callable[[Cell], Machine], wanted: Sequence[tuple[int, Cell]]) -> None:
         self._new, self._wanted = new, wanted
         self._machines: list[Machine] = []
         self._leaves: dict[tuple[int, ...], tuple[Machine, int]] = {}

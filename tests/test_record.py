@@ -1,0 +1,65 @@
+"""The record: what one generation is, to Parquet and back, and graded."""
+
+from __future__ import annotations
+
+import pytest
+from test_engine import decoder, prompts
+
+from s1lib.artifacts import RunError
+from s1lib.decoding import Forcing, Generation, read_record, write_record
+from s1lib.decoding.record import from_table, grade_record, to_table
+
+__all__ = ["decoder", "prompts"]
+
+ONE = Generation(
+    id="a", prompt=(9, 8), opening=(1,), thinking=(5, 6, 5), closing=(2, 3, 4), answer=(7,),
+    forced=(0, 2, 4, 5, 6), ignored=(1,), thinking_end="budget", answer_end="eos", sampled=5,
+    text="Final Answer: 7", benchmark="mini-MATH", budget=3, waits=1, wait="Wait",
+)  # fmt: skip
+
+
+def test_roles_join_to_the_whole_and_the_mask_says_what_was_forced():
+    assert ONE.ids == (1, 5, 6, 5, 2, 3, 4, 7)
+    assert ONE.mask == [True, False, True, False, True, True, True, False]
+    assert ONE.thinking_tokens == 3
+
+
+def test_a_record_survives_parquet(tmp_path, decoder, prompts):
+    done = [ONE, *decoder.generate(prompts[:3]), *decoder.sweep(prompts[:3], [4, 8], [1])]
+    path = write_record(tmp_path / "records" / "06.parquet", done)
+    assert read_record(path) == done
+
+
+def test_equal_records_are_equal_bytes(tmp_path):
+    first, second = (write_record(tmp_path / name, [ONE, ONE]) for name in "ab")
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_table_has_counts_and_a_budget_that_may_be_missing():
+    table = to_table([ONE, Generation(id="b", prompt=(1,), answer=())])
+    assert table["thinking_tokens"].tolist() == [3, 0]
+    assert table["forced_tokens"].tolist() == [5, 0]
+    assert table["budget"].isna().tolist() == [False, True]
+
+
+def test_a_missing_column_is_named():
+    with pytest.raises(RunError, match="no column seed, verdict"):
+        from_table(to_table([ONE]).drop(columns=["seed", "verdict"]))
+
+
+def test_grading_fills_answer_verdict_and_grader():
+    other = Generation(id="a", prompt=(9,), answer=(), text="I give up")
+    right, wrong = grade_record([ONE, other], {"a": ("7", "integer")})
+    assert (right.raw, right.verdict, right.grader) == ("7", "correct", "local")
+    assert (wrong.raw, wrong.verdict) == ("", "wrong")
+
+
+def test_an_unknown_problem_is_named():
+    with pytest.raises(RunError, match="no answer for problem a"):
+        grade_record([ONE], {})
+
+
+def test_the_configuration_hash_tells_settings_apart(decoder, prompts):
+    same = [decoder.generate(prompts[:1], Forcing(budget=4))[0].config for _ in range(2)]
+    other = decoder.generate(prompts[:1], Forcing(budget=5))[0].config
+    assert same[0] == same[1] != other and len(other) == 16
