@@ -29,6 +29,15 @@ _LABEL = re.compile(r"(?<![\w\\])p[1-9][0-9]{0,2}\.(?!\d)")
 _BOLD = re.compile(r"(?<![\w)\]}*])\*\*(?=[^\s\]*]*\d)[^\s\]*]+\*\*(?!\*)")
 
 
+def with_verdicts(pool: pd.DataFrame, grades: pd.DataFrame) -> pd.DataFrame:
+    """Add a column `<who>_verdict` for the teacher and each student, None where there is none.
+
+    `grades` has one row per id and who, with a verdict: correct, wrong or undecided.
+    """
+    wide = grades.drop_duplicates(["id", "who"]).pivot(index="id", columns="who", values="verdict")
+    return pool.merge(wide.add_suffix("_verdict"), on="id", how="left")
+
+
 def missing(pool: pd.DataFrame) -> pd.Series:
     """The first feature that a row lacks, in words, or None; aligned with `pool`.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from s1lib.filtering import STEPS, difficulty, funnel, malformed, missing, quality
+from s1lib.filtering import STEPS, difficulty, funnel, malformed, missing, quality, with_verdicts
 
 GOOD = {
     "question": "What is 2+2?",
@@ -44,6 +44,18 @@ def test_a_missing_feature_has_its_own_reason(change: dict, reason: str | None):
 
 def test_a_missing_domain_counts_once_domains_are_there():
     assert missing(pool({"domain": None}, {"domain": "11"})).tolist()[0] == "no domain"
+
+
+def test_grades_become_one_column_per_grader_and_missing_ones_are_seen():
+    grades = pd.DataFrame(
+        [("q0", "teacher", "correct"), ("q0", "world:small", "wrong"), ("q1", "teacher", "wrong")],
+        columns=["id", "who", "verdict"],
+    )
+    table = with_verdicts(pd.DataFrame({"id": ["q1", "q0", "q2"]}), grades)
+    assert table["id"].tolist() == ["q1", "q0", "q2"]
+    assert table["teacher_verdict"].tolist()[:2] == ["wrong", "correct"]
+    assert missing(table).tolist()[0] == "no grade: world:small"
+    assert missing(table).tolist()[2] == "no grade: teacher"
 
 
 @pytest.mark.parametrize(
