@@ -176,9 +176,9 @@ def dry_run(book: Profile, rows: pd.DataFrame) -> pd.DataFrame:
                 "calls": direct.calls,
                 "input_tokens": direct.input_tokens,
                 "output_tokens": direct.output_tokens,
-                "dollars": round(direct.dollars, 2),
-                "dollars_batch": round(batch.dollars, 2),
-                "at_most": round(direct.at_most, 2),
+                "dollars": direct.dollars,
+                "dollars_batch": batch.dollars,
+                "at_most": direct.at_most,
             }
         )
     return pd.DataFrame(found)

@@ -26,8 +26,10 @@ BYTES = 15_000_000  # of prompts in one batch
 
 
 async def collect(run: Run, provider: BatchProvider) -> None:
-    """Collect what earlier runs sent; then, if the run uses batches, send and collect the rest."""
-    waiting = run.store.batches(provider.name)
+    """Collect what earlier runs sent of this; if the run uses batches, send and collect the rest."""
+    waiting = [
+        b for b in run.store.batches(provider.name) if not run.todo.keys().isdisjoint(b.keys)
+    ]
     underway = {key for batch in waiting for key in batch.keys}
     run.queue = deque(key for key in run.queue if key not in underway)
     tries: Counter[str] = Counter()

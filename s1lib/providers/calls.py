@@ -135,7 +135,7 @@ class Calls:
     concurrency: int = 8
     batch: bool = False
     tries: int = 6
-    timeout: float = 600.0
+    timeout: float = 1800.0
     backoff: float = 1.0
     poll: float = 30.0
 
@@ -317,17 +317,21 @@ class Run:
         cost = worst if reply.usage is None else price(model).cost(reply.usage, batch)
         asked = {"model": model} if isinstance(request, str) else asdict(request)
         self.store.settle(call, cost, "answered", asked, asdict(replace(reply, dollars=cost)))
-        self.in_a_row = 0
         self.ended[reply.status] += 1
+        self._count(reply.status == "invalid", reply.finish)
         self.bar.set_postfix_str(f"${self.store.spent:.2f} of ${self.calls.cap:.2f}", False)
         self.bar.update()
 
     def give_up(self, key: str, why: str) -> None:
         self.failed[key] = Reply("failed", finish=why)
         self.ended["failed"] += 1
-        self.in_a_row += 1
+        self._count(True, why)
+
+    def _count(self, bad: bool, why: str) -> None:
+        """End the run when nothing works any more."""
+        self.in_a_row = self.in_a_row + 1 if bad else 0
         if self.in_a_row >= max(8, self.calls.concurrency):
-            self.halt(RunError(f"{self.in_a_row} calls in a row failed, the last by {why}"))
+            self.halt(RunError(f"{self.in_a_row} calls in a row failed, the last with {why}"))
 
     def halt(self, reason: Exception) -> None:
         """Send nothing any more, and raise `reason` when all that is in flight has ended."""
