@@ -95,9 +95,7 @@ def quality(pool: pd.DataFrame, patterns: str = "default") -> tuple[pd.DataFrame
     return rest[reason.isna()].reset_index(drop=True), dropped
 
 
-def difficulty(
-    pool: pd.DataFrame, students: Sequence[str]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def difficulty(pool: pd.DataFrame, students: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Drop what any student solves (column `<student>_verdict` is `correct`)."""
     solved = {name: pool[f"{name}_verdict"] == "correct" for name in students}
     reason = pd.Series(None, index=pool.index, dtype=object)

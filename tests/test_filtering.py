@@ -94,16 +94,21 @@ def test_aime_may_have_figures_and_in_the_reference_anything_with_a_figure():
 
 
 def test_the_label_rule_is_the_references_999_searches():
-    texts = [f"{before}p{i}{after}" for i in (0, 1, 9, 10, 99, 100, 999, 1000, "01", "1a")
-             for before in ("", "ste", "x ") for after in (".", ",", ". y")]
+    texts = [
+        f"{before}p{i}{after}"
+        for i in (0, 1, 9, 10, 99, 100, 999, 1000, "01", "1a")
+        for before in ("", "ste", "x ")
+        for after in (".", ",", ". y")
+    ]
     for text in texts:
         slow = any(f"p{i}." in text for i in range(1, 1000))
         assert (malformed(text, "x", "reference") is not None) == slow, text
 
 
 def test_every_row_is_kept_or_dropped_with_one_reason():
-    rows = pool({}, {"thinking": None}, {"question": "[asy] x", "solution": None},
-                {"question": "[asy] x"})
+    rows = pool(
+        {}, {"thinking": None}, {"question": "[asy] x", "solution": None}, {"question": "[asy] x"}
+    )
     kept, dropped = quality(rows)
     assert kept["id"].tolist() == ["q0"]
     assert dropped.values.tolist() == [
@@ -114,12 +119,18 @@ def test_every_row_is_kept_or_dropped_with_one_reason():
 
 
 def test_what_either_student_solves_is_dropped():
-    rows = pool({}, {"small_verdict": "correct"}, {"base_verdict": "correct"},
-                {"small_verdict": "correct", "base_verdict": "correct"})
+    rows = pool(
+        {},
+        {"small_verdict": "correct"},
+        {"base_verdict": "correct"},
+        {"small_verdict": "correct", "base_verdict": "correct"},
+    )
     kept, dropped = difficulty(rows, ["small", "base"])
     assert kept["id"].tolist() == ["q0"]
     assert dropped["reason"].tolist() == [
-        "solved by small", "solved by base", "solved by several students"
+        "solved by small",
+        "solved by base",
+        "solved by several students",
     ]
 
 

@@ -31,21 +31,23 @@ from s1lib.selection import (
 def make_pool(n: int = 600, seed: int = 0) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     questions = [f"Question number {i} of {seed}?" for i in range(n)]
-    return pd.DataFrame({
-        "id": [question_id(q) for q in questions],
-        "question": questions,
-        "solution": "4",
-        "answer": "4",
-        "cot_type": "math",
-        "source_type": "x/y",
-        "source": rng.choice(["MATH", "AIME", "GPQA", "xword"], n, p=[0.2, 0.05, 0.05, 0.7]),
-        "metadata": "{}",
-        "thinking": "x=1:7 no.\n\nx=2:14 yes.\n\nWait, check. So 2.",
-        "attempt": "Final Answer: 2",
-        "thinking_tokens": rng.integers(1, 40, n),
-        "teacher_correct": rng.random(n) < 0.6,
-        "domain": rng.choice(["05", "11", "26", "60"], n, p=[0.6, 0.3, 0.08, 0.02]),
-    })
+    return pd.DataFrame(
+        {
+            "id": [question_id(q) for q in questions],
+            "question": questions,
+            "solution": "4",
+            "answer": "4",
+            "cot_type": "math",
+            "source_type": "x/y",
+            "source": rng.choice(["MATH", "AIME", "GPQA", "xword"], n, p=[0.2, 0.05, 0.05, 0.7]),
+            "metadata": "{}",
+            "thinking": "x=1:7 no.\n\nx=2:14 yes.\n\nWait, check. So 2.",
+            "attempt": "Final Answer: 2",
+            "thinking_tokens": rng.integers(1, 40, n),
+            "teacher_correct": rng.random(n) < 0.6,
+            "domain": rng.choice(["05", "11", "26", "60"], n, p=[0.6, 0.3, 0.08, 0.02]),
+        }
+    )
 
 
 def choose(pool: pd.DataFrame, **changes):
@@ -57,8 +59,12 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path):
     files = []
     for name in "ab":
         chosen, draws = choose(make_pool())
-        files.append([write_table(tmp_path / f"{name}{i}.parquet", table).read_bytes()
-                      for i, table in enumerate((chosen, draws))])
+        files.append(
+            [
+                write_table(tmp_path / f"{name}{i}.parquet", table).read_bytes()
+                for i, table in enumerate((chosen, draws))
+            ]
+        )
     assert files[0] == files[1]
 
 
@@ -118,16 +124,27 @@ def test_the_papers_algorithm_draws_domains_uniformly_to_the_end():
 
 def test_direct_picks_need_a_correct_teacher_and_for_math_a_long_trace():
     rows = pd.DataFrame(
-        [("AIME", True, 1), ("AIME", False, 9), ("GPQA", True, 1), ("MATH", True, 5),
-         ("MATH", True, 6), ("MATH", False, 9), ("xword", True, 9)],
+        [
+            ("AIME", True, 1),
+            ("AIME", False, 9),
+            ("GPQA", True, 1),
+            ("MATH", True, 5),
+            ("MATH", True, 6),
+            ("MATH", False, 9),
+            ("xword", True, 9),
+        ],
         columns=["source", "teacher_correct", "thinking_tokens"],
     )
     assert direct(rows, 5).tolist() == [True, False, True, False, True, False, False]
 
 
 def test_benchmark_weights_scale_gpqa_to_half_of_aime_and_cut():
-    rows = pd.DataFrame({"source": ["AIME"] * 6 + ["GPQA"] * 4 + ["xword"] * 9,
-                         "domain": ["11"] * 5 + ["05"] + ["81"] * 3 + ["92"] + ["26"] * 9})
+    rows = pd.DataFrame(
+        {
+            "source": ["AIME"] * 6 + ["GPQA"] * 4 + ["xword"] * 9,
+            "domain": ["11"] * 5 + ["05"] + ["81"] * 3 + ["92"] + ["26"] * 9,
+        }
+    )
     # scale 0.5 * 6 / 4 = 0.75: three of 81 become int(2.25) = 2, one of 92 becomes 0
     assert benchmark_weights(rows) == {"05": 1 / 8, "11": 5 / 8, "81": 2 / 8}
 

@@ -35,6 +35,7 @@ GPQA_ROW = {
     "Explanation": "Argon is.",
     "High-level domain": "Chemistry",
 }
+# fmt: off
 ROWS: dict[str, dict[str | None, list[dict[str, Any]]]] = {
     "simplescaling/openaimath": {
         None: [{"problem": "What is 1+1?", "solution": "It is $\\boxed{2}$.", "answer": "2",
@@ -142,6 +143,7 @@ ROWS: dict[str, dict[str | None, list[dict[str, Any]]]] = {
         ],
     },
 }
+# fmt: on
 
 
 def load(hub: str, part: Part) -> list[dict[str, Any]]:
@@ -200,9 +202,11 @@ def test_scieval_turns_its_prompts_into_questions():
 
 def test_scieval_shares_its_quota_over_tasks():
     base = ROWS["OpenDFM/SciEval"][None][2]
-    many = [base | {"question": f"{task} number {i}?", "task_name": task, "topic": "t"}
-            for task in ("MedQA", "PubMedQA", "SocraticQA", "reagent selection")
-            for i in range(300 if task == "MedQA" else 100)]
+    many = [
+        base | {"question": f"{task} number {i}?", "task_name": task, "topic": "t"}
+        for task in ("MedQA", "PubMedQA", "SocraticQA", "reagent selection")
+        for i in range(300 if task == "MedQA" else 100)
+    ]
     chosen = from_hub(SOURCES["SciEval"], lambda hub, part: many)
     counts = pd.Series([json.loads(row["metadata"])["task_name"] for row in chosen]).value_counts()
     assert len(chosen) == 250
@@ -240,8 +244,9 @@ def test_gpqa_lists_its_options_and_leaves_diamond_out():
 
 
 def test_the_order_of_gpqa_options_does_not_depend_on_other_rows():
-    alone = from_hub(SOURCES["GPQA"], lambda hub, part: (
-        [GPQA_ROW] if part.config == "gpqa_extended" else []))
+    alone = from_hub(
+        SOURCES["GPQA"], lambda hub, part: [GPQA_ROW] if part.config == "gpqa_extended" else []
+    )
     assert alone[0]["question"] == rows("GPQA")[0]["question"]
 
 
@@ -288,8 +293,10 @@ def test_an_unknown_source_is_named():
 
 
 def test_benchmarks_come_in_the_evaluation_layout():
-    extra = {"simplescaling/aime24_nofigures": [{"problem": "Find n.", "answer": 204}],
-             "AI-MO/aimo-validation-aime": [{"problem": "Find m.", "answer": "3"}]}
+    extra = {
+        "simplescaling/aime24_nofigures": [{"problem": "Find n.", "answer": 204}],
+        "AI-MO/aimo-validation-aime": [{"problem": "Find m.", "answer": "3"}],
+    }
 
     def with_aime(hub: str, part: Part) -> list[dict[str, Any]]:
         return extra.get(hub) or load(hub, part)

@@ -43,8 +43,9 @@ def synthetic(
     """
     rng = np.random.default_rng(seed)
     letters = np.array(list("etaoinshrdlucmfwypvbgkjqxz"))
-    vocabulary = np.array(["".join(rng.choice(letters, length)) for length in
-                           np.clip(rng.poisson(5.3, WORDS), 1, 14)])
+    vocabulary = np.array(
+        ["".join(rng.choice(letters, length)) for length in np.clip(rng.poisson(5.3, WORDS), 1, 14)]
+    )
     chance = 1.0 / np.arange(2, WORDS + 2) ** 0.9
     cumulative = np.cumsum(chance) / chance.sum()
 
@@ -66,19 +67,21 @@ def synthetic(
     for i in rng.choice(n, n // 20, replace=False):
         questions[i] += rng.choice([" [asy] draw [/asy]", " **p1.** find 3", " **a)** 12"])
     names = list(SOURCES)
-    pool = pd.DataFrame({
-        "id": [question_id(text) for text in questions],
-        "question": questions,
-        "source": [names[k] for k in source],
-        "source_type": [SOURCES[names[k]].source_type for k in source],
-        "solution": pd.Series("42", range(n)).where(rng.random(n) > 0.083, None),
-        "thinking": texts(n, trace_words * 0.8, 0.7) if trace_words else "a trace",
-        "attempt": "Answer: 42",
-        "thinking_tokens": rng.lognormal(8.1, 0.6, n).astype(int),
-        "domain": rng.choice(list(AREAS), n),
-        "teacher_correct": rng.random(n) < 0.25,
-        "solved": rng.random(n) < 0.52,
-    })
+    pool = pd.DataFrame(
+        {
+            "id": [question_id(text) for text in questions],
+            "question": questions,
+            "source": [names[k] for k in source],
+            "source_type": [SOURCES[names[k]].source_type for k in source],
+            "solution": pd.Series("42", range(n)).where(rng.random(n) > 0.083, None),
+            "thinking": texts(n, trace_words * 0.8, 0.7) if trace_words else "a trace",
+            "attempt": "Answer: 42",
+            "thinking_tokens": rng.lognormal(8.1, 0.6, n).astype(int),
+            "domain": rng.choice(list(AREAS), n),
+            "teacher_correct": rng.random(n) < 0.25,
+            "solved": rng.random(n) < 0.52,
+        }
+    )
     return pool, held_out
 
 
@@ -108,11 +111,16 @@ def rival(pool: pd.DataFrame, held_out: pd.DataFrame, seed: int = 0) -> dict[str
         parts.append(part)
     kept = pd.concat(parts)
     complete = kept[kept["solution"].notna()]
-    good = complete[[_plain(q, s) for q, s in
-                     zip(complete["question"], complete["source_type"], strict=True)]]
+    good = complete[
+        [_plain(q, s) for q, s in zip(complete["question"], complete["source_type"], strict=True)]
+    ]
     hard = good[~good["solved"]]
-    return {"kept": len(kept), "good": len(good), "hard": len(hard),
-            "set": len(_reference_selection(hard, rng))}
+    return {
+        "kept": len(kept),
+        "good": len(good),
+        "hard": len(hard),
+        "set": len(_reference_selection(hard, rng)),
+    }
 
 
 def _lookup(texts: list[str]) -> dict[str, set[int]]:
@@ -216,8 +224,7 @@ def traces(n: int = 59_029, words: int = 1_900) -> dict[str, float]:
         contaminated(pool["thinking"].tolist(), held_out["question"].tolist())
         seconds += time.perf_counter() - start
         size += pool["thinking"].str.len().sum() / 1e6
-    return {"n": n, "seconds": seconds, "megabytes": size,
-            "peak_mb": _peak_mb()}
+    return {"n": n, "seconds": seconds, "megabytes": size, "peak_mb": _peak_mb()}
 
 
 if __name__ == "__main__":

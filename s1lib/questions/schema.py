@@ -55,27 +55,36 @@ def validate(rows: Iterable[Mapping[str, Any]]) -> tuple[pd.DataFrame, pd.DataFr
                 f"{', '.join(sorted(missing))}: mend its transform in s1lib/questions/sources.py"
             )
         if row["cot_type"] not in COT_TYPES:
-            raise RunError(f"row {number} of {row['source']} has cot_type {row['cot_type']!r}: "
-                           f"use one of {', '.join(COT_TYPES)}")
+            raise RunError(
+                f"row {number} of {row['source']} has cot_type {row['cot_type']!r}: "
+                f"use one of {', '.join(COT_TYPES)}"
+            )
         question = _decode(row["question"])
         reason = _reject(question, seen)
         if reason:
             shown = question if question is not None else repr(row["question"])
-            rejected.append({"source": row["source"], "reason": reason,
-                             "question": shown[:200].encode("utf-8", "replace").decode()})
+            rejected.append(
+                {
+                    "source": row["source"],
+                    "reason": reason,
+                    "question": shown[:200].encode("utf-8", "replace").decode(),
+                }
+            )
             continue
         assert question is not None
         seen.add(question)
-        kept.append({
-            "id": question_id(question),
-            "question": question,
-            "solution": _text(row.get("solution")),
-            "answer": _text(row.get("answer")),
-            "cot_type": row["cot_type"],
-            "source_type": row["source_type"],
-            "source": row["source"],
-            "metadata": metadata_text(row.get("metadata")),
-        })
+        kept.append(
+            {
+                "id": question_id(question),
+                "question": question,
+                "solution": _text(row.get("solution")),
+                "answer": _text(row.get("answer")),
+                "cot_type": row["cot_type"],
+                "source_type": row["source_type"],
+                "source": row["source"],
+                "metadata": metadata_text(row.get("metadata")),
+            }
+        )
     return (
         pd.DataFrame(kept, columns=list(COLUMNS)),
         pd.DataFrame(rejected, columns=["source", "reason", "question"]),

@@ -214,6 +214,7 @@ def _aime_year(row: Row, part: Part) -> bool:
     return int(str(row["ID"]).split("-")[0]) <= 2022
 
 
+# fmt: off
 _PARQUET = "refs/convert/parquet"
 _AGI = ("sat_en", "sat_math", "lsat_ar", "lsat_lr", "lsat_rc", "logiqa", "aqua_rat",
         "math_agieval")
@@ -322,19 +323,44 @@ _TABLE = (
         why="decontaminated here (the reference adds it afterwards), which removes 2022",
     ),
 )
+# fmt: on
 SOURCES = {source.name: source for source in _TABLE}
 
 BENCHMARKS = (
-    Benchmark("aime24", "simplescaling/aime24_nofigures", Part(), "problem", "answer",
-              "integer", scored=True),
-    Benchmark("gpqa_diamond", "Idavidrein/gpqa", Part("gpqa_diamond"), "Question", None,
-              "choice", scored=True),
-    Benchmark("math500", "simplescaling/openaimath", Part(splits=("test",)), "problem", "answer",
-              "text", scored=True),
+    Benchmark(
+        "aime24",
+        "simplescaling/aime24_nofigures",
+        Part(),
+        "problem",
+        "answer",
+        "integer",
+        scored=True,
+    ),
+    Benchmark(
+        "gpqa_diamond",
+        "Idavidrein/gpqa",
+        Part("gpqa_diamond"),
+        "Question",
+        None,
+        "choice",
+        scored=True,
+    ),
+    Benchmark(
+        "math500",
+        "simplescaling/openaimath",
+        Part(splits=("test",)),
+        "problem",
+        "answer",
+        "text",
+        scored=True,
+    ),
     Benchmark("aime22-24", "AI-MO/aimo-validation-aime", Part(), "problem"),
-    Benchmark("livecodebench-v4", "livecodebench/code_generation_lite",
-              Part(splits=("test",), files=("test.jsonl", "test2.jsonl", "test3.jsonl",
-                                            "test4.jsonl")), "question_content"),
+    Benchmark(
+        "livecodebench-v4",
+        "livecodebench/code_generation_lite",
+        Part(splits=("test",), files=("test.jsonl", "test2.jsonl", "test3.jsonl", "test4.jsonl")),
+        "question_content",
+    ),
 )
 
 Loader = Callable[[str, Part], list[Row]]
@@ -425,8 +451,7 @@ def benchmarks(book: Profile, load: Loader | None = None) -> pd.DataFrame:
         if unknown:
             raise RunError(f"questions.benchmarks names {unknown[0]!r}: use {', '.join(table)}")
         rows = [
-            row for name in book.questions.benchmarks
-            for row in _benchmark_rows(table[name], load)
+            row for name in book.questions.benchmarks for row in _benchmark_rows(table[name], load)
         ]
     for row in rows:
         row["id"] = question_id(row["question"])
@@ -436,9 +461,7 @@ def benchmarks(book: Profile, load: Loader | None = None) -> pd.DataFrame:
     return pd.DataFrame(rows)[columns]
 
 
-def held_out(
-    book: Profile, scored: pd.DataFrame, load: Loader | None = None
-) -> pd.DataFrame:
+def held_out(book: Profile, scored: pd.DataFrame, load: Loader | None = None) -> pd.DataFrame:
     """What the pool is decontaminated against: benchmark, id, question.
 
     The world's benchmarks themselves; on the hub AIME 2022-24, GPQA Diamond (bare questions),
@@ -506,8 +529,9 @@ def hub_loader(folder: str = "") -> Loader:
 
 def _finish(source: Source, row: Row, cells: dict[str, Any]) -> dict[str, Any]:
     used = {cells["question"], cells.get("solution")} if cells["question"] else set()
-    rest = {key: value for key, value in row.items()
-            if not isinstance(value, str) or value not in used}
+    rest = {
+        key: value for key, value in row.items() if not isinstance(value, str) or value not in used
+    }
     return {
         "cot_type": source.cot_type,
         "source_type": source.source_type,
@@ -550,7 +574,13 @@ def _benchmark_rows(item: Benchmark, load: Loader) -> list[dict[str, Any]]:
             bare, options, answer = choices(row)
             listed = "\n".join(f"{k}) {text}" for k, text in zip("ABCD", options, strict=True))
             question = f"{bare}\n\n{listed}"
-        rows.append({"benchmark": item.name, "question": question, "answer": answer,
-                     "answer_type": item.answer_type, "metadata": {}})
+        rows.append(
+            {
+                "benchmark": item.name,
+                "question": question,
+                "answer": answer,
+                "answer_type": item.answer_type,
+                "metadata": {},
+            }
+        )
     return rows
-
