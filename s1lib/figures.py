@@ -725,12 +725,12 @@ def _draw_curve(axes: Axes, curve: pd.DataFrame, colour: str, name_points: bool 
     if name_points:
         for i, point in enumerate(waits.to_dict("records")):
             high = 7 + 9 * (i % 2)
-            _label(axes, point["thinking_tokens"], point["value"], f"×{point['waits']}", high)
+            _label(axes, point["thinking_tokens"], point["value"], f"×{int(point['waits'])}", high)
         named = 0.0
         for point in cuts.to_dict("records"):
             if point["thinking_tokens"] > 1.3 * named:  # room for its name
                 named = point["thinking_tokens"]
-                name = "end" if pd.isna(point["budget"]) else f"{point['budget']:,}"
+                name = "end" if pd.isna(point["budget"]) else f"{int(point['budget']):,}"
                 _label(axes, named, point["value"], name, -7)
 
 

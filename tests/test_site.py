@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -207,21 +208,29 @@ def book(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def visits(book, tmp_path_factory) -> dict[str, dict]:
-    """What every page of the site says in the browser, by its path."""
+def browser(tmp_path_factory) -> Iterator[Browser]:
     browser = Browser(tmp_path_factory.mktemp("chromium"))
-    try:
-        browser.size(1280, 900)
-        pages = sorted(p for p in book.rglob("*.html") if "_static" not in p.parts)
-        return {str(page.relative_to(book)): browser.open(page) for page in pages}
-    finally:
-        browser.close()
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="module")
+def visits(book, browser) -> dict[str, dict]:
+    """What every page of the site says in the browser, by its path."""
+    browser.size(1280, 900)
+    pages = sorted({str(page.relative_to(book)) for page in book.rglob("*.html")})
+    pages = [page for page in pages if page != "index.html" and "_static" not in page]
+    return {page: browser.open(book / page) for page in pages}
 
 
 def test_the_first_page_chapters_and_appendices_are_all_there(book):
     pages = {str(page.relative_to(book)) for page in book.rglob("*.html")}
     assert {"index.html", "intro.html", "notebooks/05_sft.html", "cluster.html"} <= pages
     assert {"how_to_read.html", "status.html", "bibliography.html", "house.html"} <= pages
+
+
+def test_the_index_leads_to_the_first_page(book):
+    assert "url=intro.html" in (book / "index.html").read_text(encoding="utf-8")
 
 
 def test_no_page_or_style_names_a_file_on_another_host(book):
@@ -277,14 +286,10 @@ def test_every_internal_link_and_anchor_leads_somewhere(book, visits):
 
 @browser_needed
 @pytest.mark.parametrize("width", [375, 820])
-def test_no_page_is_wider_than_a_small_screen(book, tmp_path, width):
-    browser = Browser(tmp_path)
-    try:
-        browser.size(width, 800)
-        pages = ("intro.html", "status.html", "notebooks/06_budget_forcing.html")
-        assert [page for page in pages if browser.open(book / page)["wide"] > 0] == []
-    finally:
-        browser.close()
+def test_no_page_is_wider_than_a_small_screen(book, browser, width):
+    browser.size(width, 800)
+    pages = ("intro.html", "status.html", "notebooks/06_budget_forcing.html")
+    assert [page for page in pages if browser.open(book / page)["wide"] > 0] == []
 
 
 def test_a_page_shows_neither_times_nor_half_drawn_bars_nor_injected_paths(book):
