@@ -192,9 +192,9 @@ def test_what_failed_after_all_tries_is_asked_again_by_the_next_run(tmp_path: Pa
 
 
 def test_a_run_whose_requests_are_all_rejected_ends_early(tmp_path: Path):
-    with Wire(status=400, message="no such setting") as wire:
-        with pytest.raises(RunError, match="8 calls in a row failed.*no such setting"):
-            calls(tmp_path, wire).map(ask(500))
+    ended = pytest.raises(RunError, match=r"8 calls in a row failed.*no such setting")
+    with Wire(status=400, message="no such setting") as wire, ended:
+        calls(tmp_path, wire).map(ask(500))
     with Store(tmp_path / "calls.sqlite") as store:
         assert store.outcomes()["answered"] < 30
 

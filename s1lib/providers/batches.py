@@ -26,7 +26,7 @@ BYTES = 15_000_000  # of prompts in one batch
 
 
 async def collect(run: Run, provider: BatchProvider) -> None:
-    """Collect what earlier runs sent of this; if the run uses batches, send and collect the rest."""
+    """Collect what earlier runs sent of this; send the rest too, if the run uses batches."""
     waiting = [
         b for b in run.store.batches(provider.name) if not run.todo.keys().isdisjoint(b.keys)
     ]
