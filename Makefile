@@ -31,9 +31,11 @@ bench: setup  ## measure speed against other libraries
 clean:  ## delete the environment and the built site; results stay
 	rm -rf $(VENV) jupyter_book/_build build dist ./*.egg-info
 
-# The environment is made once, and again when requirements.lock or pyproject.toml says something else.
+# The environment is made once, and again when one of these files, or the folder, is another.
+MADE_FROM = { echo $(CURDIR); cat requirements.lock pyproject.toml; }
+
 setup:  ## make the environment in .venv
-	@cat requirements.lock pyproject.toml | cmp -s - $(VENV)/made-from || $(MAKE) --no-print-directory environment
+	@$(MADE_FROM) | cmp -s - $(VENV)/made-from || $(MAKE) --no-print-directory environment
 
 .PHONY: environment
 environment:
@@ -45,16 +47,16 @@ environment:
 	test "$$python" || { echo "make: Python 3.11, 3.12 or 3.13 is needed: install one, or name it with PYTHON=/path/to/python"; exit 1; }; \
 	free=$$(df -Pk . | awk 'NR == 2 { print int($$4 / 1048576) }'); \
 	test -d $(VENV) || test $$free -ge $(DISK_GB) || { echo "make: $(DISK_GB) GB of free disk are needed here, $$free GB are left: free some space"; exit 1; }; \
-	test -x $(VENV)/bin/pip || $$python -m venv --clear $(VENV) || { echo "make: $$python cannot make environments: install its venv module (Debian: apt install python3-venv)"; exit 1; }; \
-	rm -f $(VENV)/made-from; \
+	grep -qsxF "$(CURDIR)" $(VENV)/made-from || $$python -m venv --clear $(VENV) || { echo "make: $$python cannot make environments: install its venv module (Debian: apt install python3-venv)"; exit 1; }; \
 	echo "setting up $(VENV) (once, a few minutes)"; \
-	$(VENV)/bin/pip install --quiet --only-binary :all: $$(grep '^torch==' requirements.lock); \
-	$(VENV)/bin/pip install --quiet -r requirements.lock; \
-	$(VENV)/bin/pip install --quiet --no-deps --no-build-isolation -e .; \
-	cat requirements.lock pyproject.toml > $(VENV)/made-from
+	pip="$(VENV)/bin/python -m pip install -qq --disable-pip-version-check"; \
+	$$pip --only-binary :all: $$(grep '^torch==' requirements.lock); \
+	$$pip -r requirements.lock; \
+	PYTHONWARNINGS=ignore $$pip --no-deps --no-build-isolation -e .; \
+	$(MADE_FROM) > $(VENV)/made-from
 
 lock:  ## write requirements.lock from what .venv holds now
 	@{ sed -n '/^[^a-z]/p' requirements.lock; \
-	$(VENV)/bin/pip freeze --all --exclude-editable --exclude pip \
+	$(VENV)/bin/python -m pip freeze --all --exclude-editable --exclude pip --exclude s1lib \
 	| grep -v -i -E '^(nvidia-|triton|cuda-)' | sed -E 's/\+(cpu|cu[0-9]+)$$//'; } > requirements.new
 	@mv requirements.new requirements.lock

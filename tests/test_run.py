@@ -1,5 +1,6 @@
 """The runner, end to end, on a book of three small chapters: real Snakemake, papermill, kernels."""
 
+import contextlib
 import json
 import random
 import shutil
@@ -11,7 +12,7 @@ import psutil
 import pytest
 from toybook import FIRST, SECOND, THIRD, call, command, environment, make, notebook, ran
 
-from s1lib.run.processes import FOLDER
+from s1lib.run.processes import FOLDER, alive
 
 SLOW = f"import time\ntime.sleep(1)\n{FIRST}time.sleep(1)\n"
 # Starts a process that leaves the kernel's session, as training processes may.
@@ -40,12 +41,22 @@ def processes_of(root):
     """Processes that were started for the run folder of a book, and still live."""
     folder, found = str((root / "results" / "smoke").resolve()), []
     for process in psutil.process_iter():
-        try:
-            if process.status() != "zombie" and process.environ().get(FOLDER) == folder:
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get(FOLDER) == folder and alive(process):
                 found.append(process)
-        except psutil.Error:
-            continue
     return found
+
+
+def orphan_of(root):
+    """The process that the first chapter has put outside of its session."""
+    wait_until(lambda: any("time.sleep(600)" in line(p) for p in processes_of(root)))
+    return next(p for p in processes_of(root) if "time.sleep(600)" in line(p))
+
+
+def line(process):
+    with contextlib.suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""
 
 
 def start(root, *arguments):
@@ -167,27 +178,27 @@ def test_a_stopped_run_ends_everything_that_it_started(tmp_path, number):
     root = make(tmp_path)
     notebook(root / "notebooks" / "01_first.ipynb", f"{ORPHAN}\ntime.sleep(600)")
     runner = start(root)
-    wait_until(lambda: any("time.sleep(600)" in " ".join(p.cmdline()) for p in processes_of(root)))
+    orphan = orphan_of(root)
     runner.send_signal(number)
     assert runner.wait() == 128 + number
-    assert processes_of(root) == []
+    assert processes_of(root) == [] and not alive(orphan)
 
 
 def test_a_killed_run_leaves_nothing_that_goes_on(tmp_path):
     root = make(tmp_path)
     notebook(root / "notebooks" / "01_first.ipynb", f"{ORPHAN}\ntime.sleep(600)")
     runner = start(root)
-    wait_until(lambda: any("time.sleep(600)" in " ".join(p.cmdline()) for p in processes_of(root)))
+    orphan = orphan_of(root)
     runner.kill()
     wait_until(lambda: not processes_of(root))  # they notice by themselves
+    assert not alive(orphan)
 
 
 def test_what_nobody_noticed_is_ended_by_the_next_run(tmp_path):
     root = make(tmp_path)
     notebook(root / "notebooks" / "01_first.ipynb", f"{ORPHAN}\ntime.sleep(600)")
     runner = start(root)
-    wait_until(lambda: any("time.sleep(600)" in " ".join(p.cmdline()) for p in processes_of(root)))
-    orphan = next(p for p in processes_of(root) if "time.sleep(600)" in " ".join(p.cmdline()))
+    orphan = orphan_of(root)
     runner.kill()
     for process in processes_of(root):
         if process != orphan:
@@ -195,7 +206,7 @@ def test_what_nobody_noticed_is_ended_by_the_next_run(tmp_path):
     assert processes_of(root) == [orphan]
     notebook(root / "notebooks" / "01_first.ipynb", FIRST, parameters="count = None  # int")
     assert ran(call(root, "run", "--profile", "smoke")) == ["01", "02", "03"]
-    assert not orphan.is_running() or orphan.status() == "zombie"
+    assert not alive(orphan)
 
 
 def test_killed_at_five_random_moments_the_run_ends_in_the_same_facts(tmp_path):

@@ -24,7 +24,7 @@ from s1lib.profile import Profile
 from s1lib.run import state
 from s1lib.run.graph import Chapter
 from s1lib.run.notebooks import code_cells, publish
-from s1lib.run.processes import RUNNER, end_all
+from s1lib.run.processes import RUNNER, alive, end_all
 from s1lib.show import device, versions
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -63,7 +63,7 @@ class Watch(threading.Thread):
     def run(self) -> None:
         terminal, said = sys.stdout.isatty(), 0.0
         while not self.over.wait(1):
-            if self.runner and not self.runner.is_running():
+            if self.runner and not alive(self.runner):
                 end_all(self.folder)
                 os._exit(1)
             self.peak = max(self.peak, memory())

@@ -67,12 +67,17 @@ def end_all(run: Path) -> None:
         psutil.wait_procs(victims, timeout=10)
 
 
+def alive(process: psutil.Process) -> bool:
+    """Whether a process still runs: not gone, and not dead with nobody to notice it."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def _belongs(process: psutil.Process, run: Path) -> bool:
     try:
-        return (
-            process.pid != os.getpid()
-            and process.status() != psutil.STATUS_ZOMBIE
-            and process.environ().get(FOLDER) == str(run.resolve())
-        )
+        named = process.environ().get(FOLDER)
     except (psutil.Error, OSError):  # gone meanwhile, or not ours to look at
         return False
+    return named == str(run.resolve()) and process.pid != os.getpid() and alive(process)
