@@ -439,8 +439,8 @@ def markdown(rows: Iterable[dict[str, Any]]) -> str:
     for row in rows:
         measured = row["why"]
         if row["measured"] is not None:
-            interval = ", ".join(f"{edge:.1f}" for edge in row["ci95"] or ())
-            measured = _number(row["measured"]) + (f" [{interval}]" if interval else "")
+            interval = ", ".join(f"{edge:.1f}" for edge in row["ci95"] or ())
+            measured = _number(row["measured"]) + (f" [{interval}]" if interval else "")
             measured += f", n = {row['n']:,}" if row["n"] else ""
             measured += f"<br>{row['what']}"
         verdict = f"{_SIGNS[row['verdict']]} {row['verdict']}"

@@ -347,9 +347,7 @@ def table_3(facts: Facts) -> pd.DataFrame:
             "Control, recomputed": round(metrics.control(tokens, *bounds)),
             "Scaling, printed": printed["scaling"],
             "Scaling, per doubling": round(metrics.scaling(tokens, values), 2),
-            "Scaling, per 1000 tokens": round(
-                1000 * metrics.scaling(tokens, values, per="token"), 2
-            ),
+            "Scaling, per 1k": round(1000 * metrics.scaling(tokens, values, per="token"), 2),
             "Performance, printed": printed["performance"],
             "Performance, recomputed": round(metrics.performance(values), 1),
         }
