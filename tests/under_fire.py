@@ -47,7 +47,7 @@ def child(store: str, url: str, n: int, concurrency: int, cap: float) -> int:
     """Ask everything; this is the process that gets killed."""
     providers: tuple[Provider, ...] = (Gemini(url), Claude(url))
     for requests, provider in zip(questions(n), providers, strict=True):
-        calls = Calls(Path(store), provider, cap, concurrency, tries=8, timeout=4.0, backoff=0.02)
+        calls = Calls(Path(store), provider, cap, concurrency, tries=8, timeout=20.0, backoff=0.02)
         try:
             calls.map(requests)
         except RunError as error:
@@ -70,7 +70,7 @@ def under_fire(folder: Path, n: int, kills: int, concurrency: int, seed: int = 0
     env = {**os.environ, **keys, "TQDM_DISABLE": "1"}
     cap, capped, killed, over_cap = n * 1e-4, 0, 0, 0
     in_flight: list[int] = []
-    wire = Wire(faults=0.3, refused=0.02, empty=0.02, latency=0.02, rare={"hang": 0.1}, seed=seed)
+    wire = Wire(faults=0.3, refused=0.02, empty=0.02, latency=0.02, rare={"hang": 0.05}, seed=seed)
     with wire:
         while True:
             command = [sys.executable, __file__, "child", str(store), wire.url, str(n)]
