@@ -14,7 +14,7 @@ from s1lib.world.families import FAMILIES, Problem, make_problem
 from s1lib.world.teacher import Habits, solve
 
 END_OF_TEXT = "<|endoftext|>"
-LONGEST = 40
+LONGEST = 32
 WORKED_LINES = 20
 DIRECT = 0.3
 CHOICE = 0.2

@@ -6,7 +6,7 @@ conditions have a part that a hurried reader forgets: "and x is odd", "over 45" 
 one therefore needs a number of steps that varies over two orders of magnitude, and can be wrong in
 a way that a second look catches. That is the kind of reasoning which the paper's claims are about.
 
-Numbers stay small (under 1,000 with few exceptions), so that a model of a few million parameters
+Numbers stay small (few exceed 400), so that a model of a few million parameters
 can learn the arithmetic. Questions are terse, so that every eight consecutive words hold the
 numbers: otherwise two questions of one family would count as overlapping in decontamination.
 """
@@ -26,7 +26,8 @@ Params = dict[str, Any]
 class Step:
     """One candidate of a search.
 
-    `name` and `value` are what a quick look writes down, `work` is the arithmetic behind `value`;
+    `name` and `value` are what a quick look writes down (for remainders, first the number and then
+    what is left of it), `work` is the arithmetic behind `value`;
     `hit` is whether the value is the wanted one, and `side` names the part of the condition that is
     easily forgotten, empty where there is none, with `side_ok` its truth.
     """
@@ -153,8 +154,8 @@ def _remainder(a: int, m: int) -> str:
 
 
 def _draw_congruence(rng: random.Random, n: int) -> Params:
-    m = rng.randint(max(5, n // 3), min(59, 2 * n + 5))
-    a = rng.randint(2, min(m - 1, 19))
+    m = rng.randint(max(5, n // 3), min(31, 2 * n + 5))
+    a = rng.randint(2, min(m - 1, 9))
     return {"a": a, "m": m, "r": a * n % m, "side": _draw_side(rng)}
 
 
@@ -163,7 +164,7 @@ def _congruence(p: Params) -> Iterator[Step]:
     for x in range(1, 100):
         work = f"{a}*{x}={a * x},{_remainder(a * x, m)}"
         ok = _side_ok(side, x)
-        yield Step(x, f"x={x}", str(a * x % m), work, a * x % m == r, side, ok)
+        yield Step(x, f"x={x}", f"{a * x},{a * x % m}", work, a * x % m == r, side, ok)
 
 
 _add(
@@ -176,7 +177,7 @@ _add(
 
 
 def _draw_comets(rng: random.Random, n: int) -> Params:
-    p, q = rng.randint(3, 12), rng.randint(max(3, n // 3), min(25, n + 6))
+    p, q = rng.randint(2, 9), rng.randint(max(3, n // 3), min(19, n + 6))
     a = rng.randint(1, p)
     return {"p": p, "q": q, "a": a, "b": (a + p * (n - 1)) % q, "side": _draw_side(rng)}
 
@@ -188,7 +189,7 @@ def _comets(p: Params) -> Iterator[Step]:
         yield Step(
             day,
             f"t={day}",
-            str(rest),
+            f"{day - rest},{rest}",
             _remainder(day, p["q"]),
             rest == p["b"],
             p["side"],
@@ -208,8 +209,8 @@ _add(
 
 
 def _draw_order(rng: random.Random, n: int) -> Params:
-    m = rng.randint(max(5, n), min(59, 2 * n + 9))
-    a = rng.choice([a for a in range(2, min(m, 13)) if math.gcd(a, m) == 1] or [1])
+    m = rng.randint(max(5, n), max(37, n + 2))
+    a = rng.choice([a for a in range(2, min(m, 10)) if math.gcd(a, m) == 1] or [1])
     return {"a": a, "m": m, "side": _draw_side(rng)}
 
 
@@ -219,7 +220,8 @@ def _order(p: Params) -> Iterator[Step]:
         before, value = value, value * p["a"] % p["m"]
         work = f"{before}*{p['a']}={before * p['a']},{_remainder(before * p['a'], p['m'])}"
         ok = _side_ok(p["side"], k)
-        yield Step(k, f"k={k}", str(value), work, value == 1, p["side"], ok)
+        shown = f"{before * p['a']},{value}"
+        yield Step(k, f"k={k}", shown, work, value == 1, p["side"], ok)
 
 
 _add(
@@ -232,8 +234,8 @@ _add(
 
 
 def _draw_orbit(rng: random.Random, n: int) -> Params:
-    m = rng.randint(max(7, n), min(59, 2 * n + 9))
-    a, b, value = rng.randint(2, 9), rng.randint(1, 9), rng.randint(0, m - 1)
+    m = rng.randint(max(7, n), max(37, n + 2))
+    a, b, value = rng.randint(2, 5), rng.randint(1, 9), rng.randint(0, m - 1)
     start = value
     for _ in range(n):
         value = (a * value + b) % m
@@ -247,7 +249,7 @@ def _orbit(p: Params) -> Iterator[Step]:
         work = f"{p['a']}*{value}+{p['b']}={raw},{_remainder(raw, p['m'])}"
         value = raw % p["m"]
         ok = _side_ok(p["side"], k)
-        yield Step(k, f"k={k}", str(value), work, value == p["t"], p["side"], ok)
+        yield Step(k, f"k={k}", f"{raw},{value}", work, value == p["t"], p["side"], ok)
 
 
 _add(
@@ -262,7 +264,7 @@ _add(
 
 
 def _draw_recurrence(rng: random.Random, n: int) -> Params:
-    m = rng.randint(max(5, n // 2), min(39, n + 9))
+    m = rng.randint(max(5, n // 2), min(31, n + 9))
     u, v = rng.randint(1, m - 1), rng.randint(1, m - 1)
     start = (u, v)
     for _ in range(n):
@@ -273,10 +275,11 @@ def _draw_recurrence(rng: random.Random, n: int) -> Params:
 def _recurrence(p: Params) -> Iterator[Step]:
     u, v = p["u"], p["v"]
     for k in range(1, 100):
-        work = f"{u}+{v}={u + v},{_remainder(u + v, p['m'])}"
-        u, v = v, (u + v) % p["m"]
+        raw = u + v
+        work = f"{u}+{v}={raw},{_remainder(raw, p['m'])}"
+        u, v = v, raw % p["m"]
         ok = _side_ok(p["side"], k)
-        yield Step(k, f"k={k}", str(v), work, v == p["t"], p["side"], ok)
+        yield Step(k, f"k={k}", f"{raw},{v}", work, v == p["t"], p["side"], ok)
 
 
 _add(
@@ -289,8 +292,8 @@ _add(
 
 
 def _draw_coins(rng: random.Random, n: int) -> Params:
-    a, b = rng.randint(2, 9), rng.randint(max(3, n // 2), min(23, n + 6))
-    return {"a": a, "b": b, "c": a * n + b * rng.randint(1, 9), "side": _draw_side(rng)}
+    a, b = rng.randint(2, 6), rng.randint(max(3, n // 3), min(13, n + 6))
+    return {"a": a, "b": b, "c": a * n + b * rng.randint(1, 5), "side": _draw_side(rng)}
 
 
 def _coins(p: Params) -> Iterator[Step]:
@@ -298,7 +301,8 @@ def _coins(p: Params) -> Iterator[Step]:
         rest = p["c"] - p["a"] * x
         work = f"{p['a']}*{x}={p['a'] * x},{p['c']}-{p['a'] * x}={rest},{_remainder(rest, p['b'])}"
         over = rest % p["b"]
-        yield Step(x, f"x={x}", str(over), work, over == 0, p["side"], _side_ok(p["side"], x))
+        ok = _side_ok(p["side"], x)
+        yield Step(x, f"x={x}", f"{rest},{over}", work, over == 0, p["side"], ok)
 
 
 _add(
@@ -311,7 +315,7 @@ _add(
 
 
 def _draw_probe(rng: random.Random, n: int) -> Params:
-    m = rng.randint(max(7, n // 2), min(49, 2 * n + 9))
+    m = rng.randint(max(7, n // 2), max(37, n + 2))
     d, h = rng.randint(2, m - 1), rng.randint(0, m - 1)
     return {"m": m, "d": d, "h": h, "t": (h + d * n) % m, "side": _draw_side(rng)}
 
@@ -323,7 +327,7 @@ def _probe(p: Params) -> Iterator[Step]:
         work = f"{slot}+{p['d']}={raw},{_remainder(raw, p['m'])}"
         slot = raw % p["m"]
         ok = _side_ok(p["side"], k)
-        yield Step(k, f"k={k}", str(slot), work, slot == p["t"], p["side"], ok)
+        yield Step(k, f"k={k}", f"{raw},{slot}", work, slot == p["t"], p["side"], ok)
 
 
 _add(
@@ -339,14 +343,15 @@ _add(
 
 def _draw_divisor(rng: random.Random, n: int) -> Params:
     d = n + 1
-    return {"n": d * rng.randint(d, max(d, 900 // d)), "side": _draw_side(rng)}
+    return {"n": d * rng.randint(d, max(d, 400 // d)), "side": _draw_side(rng)}
 
 
 def _divisor(p: Params) -> Iterator[Step]:
     for x in range(2, 100):
         rest = p["n"] % x
         work = _remainder(p["n"], x)
-        yield Step(x, f"x={x}", str(rest), work, rest == 0, p["side"], _side_ok(p["side"], x))
+        ok = _side_ok(p["side"], x)
+        yield Step(x, f"x={x}", f"{p['n'] - rest},{rest}", work, rest == 0, p["side"], ok)
 
 
 _add(
@@ -359,7 +364,7 @@ _add(
 
 
 def _draw_check_digit(rng: random.Random, n: int) -> Params:
-    a, w, m = rng.randint(1, 60), rng.randint(2, 19), rng.randint(max(7, n // 2), min(43, n + 9))
+    a, w, m = rng.randint(1, 20), rng.randint(2, 9), rng.randint(max(7, n // 2), min(31, n + 9))
     return {"a": a, "w": w, "m": m, "r": (a + w * n) % m, "side": _draw_side(rng)}
 
 
@@ -367,8 +372,8 @@ def _check_digit(p: Params) -> Iterator[Step]:
     for x in range(1, 100):
         raw = p["a"] + p["w"] * x
         work = f"{p['w']}*{x}+{p['a']}={raw},{_remainder(raw, p['m'])}"
-        rest = raw % p["m"]
-        yield Step(x, f"x={x}", str(rest), work, rest == p["r"], p["side"], _side_ok(p["side"], x))
+        rest, ok = raw % p["m"], _side_ok(p["side"], x)
+        yield Step(x, f"x={x}", f"{raw},{rest}", work, rest == p["r"], p["side"], ok)
 
 
 _add(
@@ -409,13 +414,13 @@ def _falling(p: Params, k: int) -> tuple[int, str]:
 
 
 def _draw_rising(rng: random.Random, n: int) -> Params:
-    s, d = rng.randint(1, 60), rng.randint(2, 19)
+    s, d = rng.randint(1, 30), rng.randint(2, 9)
     return {"s": s, "d": d, "T": s + d * (n - 1) + rng.choice((0, rng.randint(1, d - 1)))}
 
 
 def _draw_falling(rng: random.Random, n: int) -> Params:
-    d = rng.randint(2, 14)
-    s = d * n + rng.randint(1, 60)
+    d = rng.randint(2, 9)
+    s = d * n + rng.randint(1, 30)
     return {"s": s, "d": d, "T": s - d * (n - 1) - rng.choice((0, rng.randint(1, d - 1)))}
 
 
@@ -450,7 +455,7 @@ _add(
 
 
 def _draw_series(rng: random.Random, n: int) -> Params:
-    s = rng.randint(0, 40)
+    s = rng.randint(0, 20)
     total = s + n * (n - 1) // 2
     return {"s": s, "T": total + rng.choice((0, rng.randint(1, max(1, n - 1))))}
 
@@ -474,8 +479,8 @@ _add(
 
 def _draw_two(rng: random.Random, n: int) -> Params:
     larger = rng.random() < 0.5
-    x = n if not larger else max(1, n - rng.randint(1, 8))
-    y = n if larger else n + rng.randint(0, 9)
+    x = n if not larger else max(1, n - rng.randint(1, 6))
+    y = n if larger else n + rng.randint(0, 6)
     return {"x": min(x, y), "y": max(x, y), "larger": larger and x != y}
 
 
@@ -516,7 +521,7 @@ _add(
 
 def _draw_mixture(rng: random.Random, n: int) -> Params:
     a, b = rng.sample(range(2, 10), 2)
-    s = n + rng.randint(0, 20)
+    s = n + rng.randint(0, 10)
     return {"a": a, "b": b, "s": s, "c": a * n + b * (s - n)}
 
 
@@ -545,7 +550,7 @@ _add(
 
 
 def _draw_meeting(rng: random.Random, n: int) -> Params:
-    u, v = sorted(rng.sample(range(1, 13), 2))
+    u, v = sorted(rng.sample(range(1, 10), 2))
     p = rng.randint(0, 20)
     return {"p": p + (v - u) * n, "u": u, "q": p, "v": v}
 
@@ -591,15 +596,16 @@ _add(
 
 
 def _draw_ways(rng: random.Random, n: int) -> Params:
-    a = rng.randint(2, 9)
-    return {"a": a, "b": rng.randint(2, 11), "c": a * n + rng.randint(0, a - 1)}
+    a = rng.randint(2, 6)
+    return {"a": a, "b": rng.randint(2, 9), "c": a * n + rng.randint(0, a - 1)}
 
 
 def _ways(p: Params) -> Iterator[Step]:
     for x in range(1, p["c"] // p["a"] + 1):
         rest = p["c"] - p["a"] * x
         work = f"{p['a']}*{x}={p['a'] * x},{p['c']}-{p['a'] * x}={rest},{_remainder(rest, p['b'])}"
-        yield Step(x, f"x={x}", str(rest % p["b"]), work, rest % p["b"] == 0)
+        over = rest % p["b"]
+        yield Step(x, f"x={x}", f"{rest},{over}", work, over == 0)
 
 
 _add(

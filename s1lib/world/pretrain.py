@@ -42,17 +42,17 @@ class Recipe:
     mlp: int
     tokens: int
     batch: int = 8192
-    lengths: tuple[int, int] = (256, 512)
+    lengths: tuple[int, int] = (192, 512)
     muon_rate: float = 0.02
     adam_rate: float = 3e-3
     warmup: float = 0.01
-    decay: float = 0.4
+    decay: float = 0.5
     seed: int = 0
 
 
 RECIPES = {
-    "small": Recipe(hidden=128, layers=4, heads=2, mlp=352, tokens=16_000_000),
-    "base": Recipe(hidden=192, layers=6, heads=3, mlp=512, tokens=24_000_000),
+    "small": Recipe(hidden=96, layers=3, heads=2, mlp=256, tokens=8_000_000),
+    "base": Recipe(hidden=160, layers=5, heads=4, mlp=432, tokens=26_000_000),
 }
 
 

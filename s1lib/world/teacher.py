@@ -75,10 +75,7 @@ def solve(
             lines.append(_line(step, worked, step.hit) + (f",{count}." if step.hit else "."))
             continue
         side = f",{step.side} {_yes(step.side_ok)}" if hit and alert and step.side else ""
-        value = steps[-1].value if slipped else step.value
-        lines.append(
-            (f"{step.name}:{value} yes" if slipped else _line(step, worked, hit)) + side + "."
-        )
+        lines.append((_slip(step, steps[-1]) if slipped else _line(step, worked, hit)) + side + ".")
         if not hit or (side and not step.side_ok):
             continue
         lines.append(_so(str(step.number), options))
@@ -103,6 +100,12 @@ def solve(
 
 def _line(step: Step, worked: bool, hit: bool) -> str:
     return f"{step.name}:{step.work if worked else step.value} {_yes(hit)}"
+
+
+def _slip(step: Step, right: Step) -> str:
+    """A candidate whose last number is taken for the wanted one."""
+    *before, _ = step.value.split(",")
+    return f"{step.name}:{','.join([*before, right.value.split(',')[-1]])} yes"
 
 
 def _check(step: Step, rng: random.Random) -> str:
