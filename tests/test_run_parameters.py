@@ -9,7 +9,7 @@ from s1lib.run.parameters import declared, parse
 
 CELL = """seed = 0  # any whole number
 rate = None  # float, per step
-budgets = None  # list[int], tokens
+budgets = None  # list of int, tokens
 names = ["a"]  # which
 fast = False
 wait = None  # str
@@ -23,7 +23,7 @@ def chapters(tmp_path):
     return read_graph(root)
 
 
-def test_a_type_is_the_first_word_of_the_comment_or_that_of_the_default(chapters):
+def test_a_type_begins_the_comment_or_is_that_of_the_default(chapters):
     assert declared(chapters[1].notebook) == {
         "profile": "str",
         "run": "str",

@@ -1,7 +1,8 @@
 """Parameters from the command line, checked against the notebooks before anything runs.
 
-A notebook declares a parameter on one line of its `parameters` cell; its type is the first word
-of the comment, or else that of the default: `pool = None  # int, questions`, `seed = 0`.
+A notebook declares a parameter on one line of its `parameters` cell; its type begins
+the comment, or is that of the default: `pool = None  # int, questions`, `seed = 0`,
+`budgets = None  # list of int, tokens`.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ TYPES: dict[str, Any] = {
     "list[int]": list[int],
     "list[float]": list[float],
     "list[str]": list[str],
+    "list[bool]": list[bool],
 }
-_TYPE = re.compile(r"(?:list\[)?(?:bool|int|float|str)\b\]?")
+_TYPE = re.compile(r"(list(?:\[| of ))?(bool|int|float|str)\b")
 
 
 def declared(notebook: Path) -> dict[str, str]:
@@ -72,8 +74,8 @@ def parse(settings: list[str], chapters: list[Chapter]) -> dict[str, dict[str, A
 
 def _type(where: str, entry: dict[str, str]) -> str:
     for said in (entry["inferred_type_name"], entry["help"]):
-        if (match := _TYPE.match(said)) and match.group() in TYPES:
-            return match.group()
+        if match := _TYPE.match(said):
+            return f"list[{match[2]}]" if match[1] else match[2]
     with contextlib.suppress(ValueError, SyntaxError):
         default = ast.literal_eval(entry["default"])
         for name, kind in TYPES.items():
