@@ -47,3 +47,8 @@ def draw(logits: Tensor, temperature: float, chance: np.ndarray | None) -> tuple
     target = torch.from_numpy(chance).to(logits.device)[:, None] * total
     chosen = torch.searchsorted(weights, target, right=True).squeeze(1)
     return chosen.clamp_(max=logits.shape[1] - 1), total.squeeze(1)
+
+
+def uniform_one(stream: int, position: int) -> float:
+    """`uniform` for a single token."""
+    return float(uniform(np.array([stream], np.uint64), np.array([position]))[0])

@@ -40,12 +40,22 @@ def load_decoder(
     if backend == "server":
         from s1lib.decoding.server import ServerDecoder
 
-        return ServerDecoder(name, load_tokenizer(name), delimiters=delimiters, **settings)
+        tokenizer = load_tokenizer(name)
+        return ServerDecoder(
+            name, tokenizer, delimiters=delimiters, beyond=_beyond(name, len(tokenizer)), **settings
+        )
     if backend == "vllm":
         from s1lib.decoding.vllm import VllmDecoder
 
         return VllmDecoder(name, load_tokenizer(name), delimiters=delimiters, **settings)
     raise RunError(f"no decoder {backend!r}: use torch, vllm or server")
+
+
+def _beyond(name: str, vocabulary: int) -> range:
+    """Ids of the model's padded vocabulary that the tokenizer does not know."""
+    from transformers import AutoConfig
+
+    return range(vocabulary, AutoConfig.from_pretrained(model_path(name)).vocab_size)
 
 
 def _torch(

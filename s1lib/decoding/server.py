@@ -1,0 +1,244 @@
+"""The backend for any OpenAI-compatible completions server, such as `vllm serve`.
+
+Prompts go out and answers come back as token ids, so nothing is encoded twice. Each problem is
+one coroutine with its own state machine: none waits for another, and a problem's next request
+finds its prefix in the server's cache. The server enforces what the machine asks for: a number
+of tokens, the ids to stop at, and for how many tokens these are banned.
+
+`python -m s1lib.decoding.server --profile paper` starts vLLM for a profile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import queue
+import shlex
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import httpx
+from transformers import PreTrainedTokenizerBase
+
+from s1lib.artifacts import RunError
+from s1lib.chat import S1, Delimiters, model_path
+from s1lib.decoding.decoder import Decoder
+from s1lib.decoding.draw import uniform_one
+from s1lib.decoding.forcing import GO_ON, Machine, Move
+from s1lib.decoding.jobs import Job
+
+ADDRESS = "http://localhost:8000/v1"
+TRIES = 6
+PAUSE = 0.5  # seconds before the second try; doubles with every further one
+SECONDS = 3600.0  # for one request: a trace of 32k tokens in a full batch takes long
+
+
+class ServerDecoder(Decoder):
+    """Decodes on a server that returns token ids (`return_token_ids`: vLLM from 0.10.2 on).
+
+    `url` is the address up to `/v1`; without it `S1_SERVER` in the environment, or this machine.
+    A key, if the server wants one, is read from `S1_SERVER_KEY` at the time of the call. `rows`
+    bounds the requests in flight. `beyond` are ids in the model's padded vocabulary that the
+    tokenizer does not know: they are never sampled.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        window: int,
+        answer_tokens: int,
+        rows: int = 64,
+        dtype: str = "",
+        url: str = "",
+        delimiters: Delimiters = S1,
+        beyond: Sequence[int] = (),
+    ) -> None:
+        super().__init__(
+            name, tokenizer, window, answer_tokens, (), delimiters, {"dtype": dtype, "at": "server"}
+        )
+        self.url = (url or os.environ.get("S1_SERVER", ADDRESS)).rstrip("/")
+        self.rows, self.beyond = rows, tuple(beyond)
+
+    def _run(self, jobs: list[Job], temperature: float) -> Iterator[tuple[Job, Machine]]:
+        """The coroutines run in a thread, since a notebook has an event loop of its own."""
+        results: queue.Queue[Any] = queue.Queue()
+
+        def work() -> None:
+            try:
+                asyncio.run(self._all(jobs, temperature, results))
+                results.put(None)
+            except BaseException as error:
+                results.put(error)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        while (item := results.get()) is not None:
+            if isinstance(item, ExceptionGroup):
+                item = item.exceptions[0]
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+        thread.join()
+
+    async def _all(self, jobs: list[Job], temperature: float, results: queue.Queue[Any]) -> None:
+        key = os.environ.get("S1_SERVER_KEY")
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        limits = httpx.Limits(max_connections=self.rows)
+        turn = asyncio.Semaphore(self.rows)
+        async with httpx.AsyncClient(headers=headers, limits=limits, timeout=SECONDS) as client:
+
+            async def follow(job: Job) -> None:
+                async with turn:
+                    leaves = await self._follow(client, job, temperature, results)
+                async with asyncio.TaskGroup() as group:
+                    for leaf in leaves:
+                        group.create_task(answer(job, leaf))
+
+            async def answer(job: Job, leaf: Machine) -> None:
+                async with turn:
+                    await self._finish(client, job, leaf, temperature)
+                results.put((job, leaf))
+
+            async with asyncio.TaskGroup() as group:
+                for job in jobs:
+                    group.create_task(follow(job))
+
+    async def _follow(
+        self, client: httpx.AsyncClient, job: Job, temperature: float, results: queue.Queue[Any]
+    ) -> list[Machine]:
+        """One job to its end, or, if it has branches, to the end of its thinking."""
+        machine = job.machine
+        move = machine.start()
+        while not move.done and not (job.branches and machine.phase != "thinking"):
+            move = await self._advance(client, job, machine, temperature)
+        if job.branches:
+            return job.branches(machine)
+        results.put((job, machine))
+        return []
+
+    async def _finish(
+        self, client: httpx.AsyncClient, job: Job, machine: Machine, temperature: float
+    ) -> None:
+        while machine.phase != "done":
+            await self._advance(client, job, machine, temperature)
+
+    async def _advance(
+        self, client: httpx.AsyncClient, job: Job, machine: Machine, temperature: float
+    ) -> Move:
+        """One request: up to the machine's next decision."""
+        body = {
+            "model": self.name,
+            "prompt": machine.ids,
+            "max_tokens": machine.patience,
+            "min_tokens": min(machine.ban, machine.patience),
+            "temperature": temperature,
+            "stop_token_ids": sorted(machine.marks.watched),
+            "skip_special_tokens": False,
+            "return_token_ids": True,
+        }
+        if temperature:
+            body["seed"] = int(uniform_one(job.stream, len(machine.ids)) * 2**31)
+        if self.beyond:
+            body["logit_bias"] = {str(token): -100 for token in self.beyond}
+        tokens = _tokens(await self._post(client, body, job.problem), machine, self.url)
+        for token in tokens:
+            move = machine.push(token)
+            self.paid += 1
+            if move != GO_ON:
+                return move
+        return GO_ON
+
+    async def _post(
+        self, client: httpx.AsyncClient, body: dict[str, Any], problem: int
+    ) -> dict[str, Any]:
+        """Ask until there is an answer. Faults of the server are retried, our own are not."""
+        why = ""
+        for attempt in range(TRIES):
+            if attempt:
+                await asyncio.sleep(PAUSE * 2 ** (attempt - 1))
+            try:
+                reply = await client.post(f"{self.url}/completions", json=body)
+            except httpx.HTTPError as error:
+                why = type(error).__name__
+                continue
+            if reply.status_code == 429 or reply.status_code >= 500:
+                why = f"HTTP {reply.status_code}"
+                continue
+            if reply.status_code >= 400:
+                raise RunError(
+                    f"the server refuses prompt {problem} (HTTP {reply.status_code}: "
+                    f"{reply.text[:200]}): check model name, window and server version"
+                )
+            try:
+                return reply.json()
+            except ValueError:
+                why = "a reply that is not JSON"
+        raise RunError(
+            f"the server at {self.url} gave no answer to prompt {problem} in {TRIES} tries "
+            f"({why}): start it with python -m s1lib.decoding.server --profile ..."
+        )
+
+
+def _tokens(reply: dict[str, Any], machine: Machine, url: str) -> list[int]:
+    """Sampled ids of a reply, the one that it stopped at included."""
+    try:
+        choice = reply["choices"][0]
+    except (KeyError, IndexError, TypeError):
+        raise RunError(f"the server at {url} sent a reply without choices: check it") from None
+    if choice.get("token_ids") is None:
+        raise RunError(f"the server at {url} returns no token ids: it must be vLLM 0.10.2 or later")
+    tokens = list(choice["token_ids"])
+    if choice.get("finish_reason") == "stop" and (
+        not tokens or tokens[-1] not in machine.marks.watched
+    ):
+        stop = choice.get("stop_reason")
+        tokens.append(stop if isinstance(stop, int) else min(machine.marks.ends))
+    if not tokens:
+        raise RunError(f"the server at {url} sent no tokens: is its window {machine.window}?")
+    return tokens
+
+
+def command(model: str, window: int, dtype: str, tensor: int, data: int) -> list[str]:
+    """The command line that serves `model` for `ServerDecoder`."""
+    arguments = ["vllm", "serve", model_path(model), "--served-model-name", model]
+    arguments += ["--dtype", dtype, "--max-model-len", str(window), "--enable-prefix-caching"]
+    arguments += ["--tensor-parallel-size", str(tensor), "--data-parallel-size", str(data)]
+    return [*arguments, "--generation-config", "vllm"]
+
+
+def main() -> int:
+    """Start the server for a profile, in place of this process."""
+    from s1lib.profile import load_profile
+
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--profile", default="paper")
+    parser.add_argument("--run", default="")
+    parser.add_argument("--model", default="", help="default: the run's fine-tuned model")
+    parser.add_argument("--tensor-parallel-size", type=int, default=1)
+    parser.add_argument("--data-parallel-size", type=int, default=1)
+    parser.add_argument("--print", action="store_true", help="only print the command")
+    args = parser.parse_args()
+    book = load_profile(args.profile, args.run)
+    line = command(
+        args.model or (book.run / "models" / "s1").as_posix(),
+        book.evaluation.window,
+        book.evaluation.dtype,
+        args.tensor_parallel_size,
+        args.data_parallel_size,
+    )
+    print(shlex.join(line))
+    if not args.print:
+        os.execvp(line[0], line)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (RunError, FileNotFoundError) as error:
+        sys.exit(f"s1lib: {error}")

@@ -1,0 +1,204 @@
+"""The server backend against a local server that speaks the wire format, faults included.
+
+The server decodes with the tiny model itself, so the results must be those of the torch backend.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+import torch
+from test_engine import ANSWER, WINDOW, decoder, prompts
+
+from s1lib.artifacts import RunError
+from s1lib.decoding import server
+from s1lib.decoding.decoder import DecodeError
+from s1lib.decoding.forcing import Forcing
+from s1lib.decoding.server import ServerDecoder
+
+__all__ = ["decoder", "prompts"]
+
+
+class Wire:
+    """A completions endpoint over a model; `faults` are served first, one for each request."""
+
+    def __init__(self, model, vocabulary: int) -> None:
+        self.model, self.vocabulary = model, vocabulary
+        self.faults: list[str] = []
+        self.seen: list[dict] = []
+        self.die_after = 10**9
+        self.lock = threading.Lock()
+        wire = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                with wire.lock:
+                    wire.seen.append(body)
+                    fault = wire.faults.pop(0) if wire.faults else ""
+                    if len(wire.seen) > wire.die_after:
+                        fault = "drop"
+                if fault == "drop":
+                    self.close_connection = True
+                    return
+                status = int(fault) if fault.isdigit() else 200
+                reply = {"error": "no"} if status != 200 else wire.complete(body)
+                if fault == "no ids":
+                    del reply["choices"][0]["token_ids"]
+                text = b"<html>" if fault == "garbage" else json.dumps(reply).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+    @torch.no_grad()
+    def complete(self, body: dict) -> dict:
+        """Greedy or seeded tokens, stop ids masked for `min_tokens` and then stopped at."""
+        ids, new, stops = list(body["prompt"]), [], set(body["stop_token_ids"])
+        bias = [int(token) for token in body.get("logit_bias", {})]
+        rng = np.random.default_rng(body.get("seed"))
+        with self.lock:
+            cache = None
+            while len(new) < body["max_tokens"]:
+                fed = ids if cache is None else ids[-1:]
+                out = self.model(torch.tensor([fed]), past_key_values=cache, use_cache=True)
+                cache, logits = out.past_key_values, out.logits[0, -1].double()
+                logits[bias] = -1e9
+                logits[self.vocabulary :] = -1e9
+                if len(new) < body["min_tokens"]:
+                    logits[sorted(stops)] = float("-inf")
+                if body["temperature"]:
+                    share = torch.softmax(logits / body["temperature"], 0).numpy()
+                    token = int(rng.choice(len(share), p=share / share.sum()))
+                else:
+                    token = int(logits.argmax())
+                new.append(token)
+                ids.append(token)
+                if token in stops:
+                    break
+        stopped = new[-1] in stops
+        choice = {"token_ids": new, "finish_reason": "stop" if stopped else "length"}
+        return {"choices": [choice | {"stop_reason": new[-1] if stopped else None}]}
+
+
+@pytest.fixture
+def wire(tiny_model, tiny_tokenizer, monkeypatch):
+    monkeypatch.setattr(server, "PAUSE", 0.01)
+    one = Wire(tiny_model, len(tiny_tokenizer))
+    yield one
+    one.http.shutdown()
+    one.http.server_close()
+
+
+@pytest.fixture
+def remote(wire, tiny_tokenizer) -> ServerDecoder:
+    return ServerDecoder(
+        "tiny", tiny_tokenizer, window=WINDOW, answer_tokens=ANSWER, rows=4, url=wire.url
+    )
+
+
+@pytest.mark.parametrize(
+    "forcing",
+    [None, Forcing(budget=12), Forcing(budget=0), Forcing(waits=2), Forcing(waits=1, wait=""),
+     Forcing(minimum=20), Forcing(budget=9, waits=1, protocol="harness")],
+    ids=str,
+)  # fmt: skip
+def test_the_server_gives_the_ids_of_the_torch_backend(remote, decoder, prompts, forcing):
+    theirs = remote.generate(prompts[:4], forcing, max_new_tokens=ANSWER)
+    ours = decoder.generate(prompts[:4], forcing, max_new_tokens=ANSWER)
+    assert [one.ids for one in theirs] == [one.ids for one in ours]
+    assert [one.forced for one in theirs] == [one.forced for one in ours]
+
+
+def test_a_sweep_over_the_server_is_the_same_sweep(remote, decoder, prompts):
+    theirs = remote.sweep(prompts[:3], [0, 8, 16], [1])
+    ours = decoder.sweep(prompts[:3], [0, 8, 16], [1])
+    assert [one.ids for one in theirs] == [one.ids for one in ours]
+
+
+def test_samples_repeat_with_the_seed_and_in_any_order(remote, prompts):
+    def texts(order: list[int], seed: int) -> dict[str, tuple[int, ...]]:
+        done = remote.generate([prompts[i] for i in order], Forcing(budget=10), temperature=1.0,
+                               ids=[str(i) for i in order], seed=seed)  # fmt: skip
+        return {one.id: one.ids for one in done}
+
+    assert texts([0, 1, 2], 1) == texts([2, 1, 0], 1) != texts([0, 1, 2], 2)
+
+
+def test_faults_are_retried(wire, remote, decoder, prompts):
+    wire.faults = ["500", "drop", "429", "garbage", "503"]
+    theirs = remote.generate(prompts[:3], Forcing(budget=8))
+    assert [one.ids for one in theirs] == [
+        one.ids for one in decoder.generate(prompts[:3], Forcing(budget=8))
+    ]
+    assert wire.faults == []
+
+
+def test_a_server_that_goes_half_way_leaves_what_is_finished(wire, remote, prompts):
+    remote.rows, wire.die_after = 1, 4
+    with pytest.raises(DecodeError, match=r"gave no answer to prompt \d in 6 tries") as caught:
+        remote.generate(prompts[:6], Forcing(budget=4))
+    assert 1 <= len(caught.value.finished) < 6
+
+
+def test_a_refused_request_is_not_retried_and_names_the_prompt(wire, remote, prompts):
+    wire.faults = ["400"]
+    with pytest.raises(RunError, match=r"refuses prompt 0 \(HTTP 400"):
+        remote.generate(prompts[:1], Forcing(budget=4))
+    assert len(wire.seen) == 1
+
+
+def test_a_server_without_token_ids_is_refused(wire, remote, prompts):
+    wire.faults = ["no ids"]
+    with pytest.raises(RunError, match="returns no token ids"):
+        remote.generate(prompts[:1], Forcing(budget=4))
+
+
+def test_ids_beyond_the_vocabulary_are_biased_away(wire, remote, prompts):
+    remote.beyond = (361, 362)
+    remote.generate(prompts[:1], Forcing(budget=4))
+    assert wire.seen[0]["logit_bias"] == {"361": -100, "362": -100}
+
+
+def test_no_server_is_one_clear_error(tiny_tokenizer, prompts, monkeypatch):
+    monkeypatch.setattr(server, "PAUSE", 0.0)
+    nobody = ServerDecoder("tiny", tiny_tokenizer, window=WINDOW, answer_tokens=ANSWER,
+                           url="http://127.0.0.1:9/v1")  # fmt: skip
+    with pytest.raises(RunError, match=r"start it with python -m s1lib\.decoding\.server"):
+        nobody.generate(prompts[:1], Forcing(budget=4))
+
+
+def test_one_command_serves_a_profile():
+    command = [sys.executable, "-m", "s1lib.decoding.server", "--profile", "paper", "--print"]
+    command += ["--model", "Qwen/Qwen2.5-32B-Instruct", "--tensor-parallel-size", "8"]
+    line = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert line.startswith("vllm serve Qwen/Qwen2.5-32B-Instruct")
+    assert "--max-model-len 32768" in line and "--tensor-parallel-size 8" in line
+
+
+def test_vllm_in_this_process_gives_the_ids_of_the_torch_backend(
+    tiny_model_path, tiny_tokenizer, decoder, prompts
+):
+    pytest.importorskip("vllm")
+    from s1lib.decoding.vllm import VllmDecoder
+
+    local = VllmDecoder(
+        str(tiny_model_path), tiny_tokenizer, window=WINDOW, answer_tokens=ANSWER,
+        dtype="float32", enforce_eager=True,
+    )  # fmt: skip
+    theirs = local.sweep(prompts, [0, 8, 16], [1, 2])
+    ours = decoder.sweep(prompts, [0, 8, 16], [1, 2])
+    assert [one.ids for one in theirs] == [one.ids for one in ours]
