@@ -1,6 +1,6 @@
 """Curation at the paper's size: 59,029 synthetic rows, ours beside the reference's algorithm.
 
-    python -m s1lib.questions.bench
+    python -m s1lib bench curation
 
 The rival is the algorithm of the reference (data/collect_data.py with its decontamination
 module, and cells 5 to 21 of data/filter.ipynb) in our words: dictionaries of n-gram strings that
@@ -10,19 +10,16 @@ whole domain before each draw.
 
 from __future__ import annotations
 
-import datetime
-import json
-import platform
 import re
 import resource
 import time
 from collections import defaultdict
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from s1lib import filtering, selection
+from s1lib.bench import Row
 from s1lib.domains import AREAS
 from s1lib.questions.decontaminate import contaminated, decontaminate
 from s1lib.questions.schema import question_id
@@ -172,40 +169,29 @@ def _reference_selection(hard: pd.DataFrame, rng: np.random.Generator) -> set[st
     return chosen
 
 
-def curation_vs_reference(n: int = 59_029, rounds: int = 1) -> dict[str, Any]:
-    """One row of `make bench`: seconds of ours and of the rival, least of `rounds` runs each.
-
-    Rounds alternate, so that both see the same machine. Raises `ValueError` if the two disagree
-    about which rows stay. `peak_mb` is the memory of the process after our first run.
-    """
+def measure(n: int = 59_029) -> list[Row]:
+    """Rows a second, ours and the rival's. Raises `ValueError` if they keep different rows."""
     pool, held_out = synthetic(n)
-    seconds: dict[str, list[float]] = {"ours": [], "theirs": []}
-    peak = 0.0
-    for _ in range(rounds):
-        start = time.perf_counter()
-        mine = ours(pool, held_out)
-        middle = time.perf_counter()
-        peak = peak or _peak_mb()
-        theirs = rival(pool, held_out)
-        seconds["ours"].append(middle - start)
-        seconds["theirs"].append(time.perf_counter() - middle)
+    start = time.perf_counter()
+    mine = ours(pool, held_out)
+    middle = time.perf_counter()
+    peak = _peak_mb()
+    theirs = rival(pool, held_out)
+    end = time.perf_counter()
     if mine != theirs:
         raise ValueError(f"curation disagrees with the reference's algorithm: {mine} {theirs}")
-    best = {name: min(values) for name, values in seconds.items()}
-    return {
-        "name": "curation-vs-reference",
-        "rival": "the reference's decontamination, string filter and sampling loop",
-        "ratio": best["theirs"] / best["ours"],
-        "ours": best["ours"],
-        "theirs": best["theirs"],
-        "unit": "s",
-        "n": n,
-        "command": "python -m s1lib.questions.bench",
-        "device": platform.processor() or platform.machine(),
-        "dtype": "uint64",
-        "date": datetime.date.today().isoformat(),
-        "peak_mb": peak,
-    }
+    print(f"ours {middle - start:.1f} s, peak {peak:,.0f} MB; theirs {end - middle:.1f} s")
+    return [
+        Row(
+            name="curation-vs-reference",
+            rival="the reference's decontamination, string filter and sampling loop",
+            ours=round(n / (middle - start), 1),
+            theirs=round(n / (end - middle), 1),
+            unit="rows/s",
+            n=n,
+            dtype="uint64",
+        )
+    ]
 
 
 def _peak_mb() -> float:
@@ -225,8 +211,3 @@ def traces(n: int = 59_029, words: int = 1_900) -> dict[str, float]:
         seconds += time.perf_counter() - start
         size += pool["thinking"].str.len().sum() / 1e6
     return {"n": n, "seconds": seconds, "megabytes": size, "peak_mb": _peak_mb()}
-
-
-if __name__ == "__main__":
-    print(json.dumps(curation_vs_reference(), indent=1))
-    print(json.dumps(traces(), indent=1))
