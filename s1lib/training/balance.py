@@ -119,7 +119,8 @@ def imbalance(
         for samples in sampler.steps():
             costs = [sampler.costs[i] for i in samples]
             rows = groups * accumulation
-            parts = lpt(costs, rows) if balanced else [list(range(r, len(costs), rows)) for r in range(rows)]
+            dealt = [list(range(row, len(costs), rows)) for row in range(rows)]
+            parts = lpt(costs, rows) if balanced else dealt
             loads = [sum(costs[i] for i in part) for part in parts]
             slowest += sum(max(loads[m : m + groups]) for m in range(0, rows, groups))
             ideal += sum(costs) / groups

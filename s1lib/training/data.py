@@ -166,7 +166,4 @@ def mask_text(pairs: Sequence[tuple[str, bool]]) -> str:
     masked = "".join(token for token, trained in pairs if not trained)
     trained = "".join(token for token, trained in pairs if trained)
     count = sum(trained for _, trained in pairs)
-    return (
-        f"masked ({len(pairs) - count} tokens):\n{masked}\n"
-        f"trained ({count} tokens):\n{trained}"
-    )
+    return f"masked ({len(pairs) - count} tokens):\n{masked}\ntrained ({count} tokens):\n{trained}"

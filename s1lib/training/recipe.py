@@ -24,9 +24,11 @@ PAPER: dict[str, object] = {
     "overlong": "error",
     "checkpointing": True,
     "processes": 16,
+    "micro_batch": 1,
+    "sequence_parallel": 1,
 }
 # Choices that change where and how fast the run runs, but not what it computes.
-_PLACE = ("processes", "checkpointing")
+_PLACE = ("processes", "checkpointing", "micro_batch", "sequence_parallel")
 
 MEANING = {
     "epochs": "passes over the data",
@@ -41,6 +43,8 @@ MEANING = {
     "overlong": "what happens to a sample beyond max_length",
     "checkpointing": "recompute activations in the backward pass",
     "processes": "GPUs (or CPU processes)",
+    "micro_batch": "sequences per row, on average; rows are balanced within a step",
+    "sequence_parallel": "processes that share a row",
 }
 
 

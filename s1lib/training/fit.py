@@ -1,0 +1,225 @@
+"""Will it fit, and how long will it take: memory and time of a training run, before it starts.
+
+Memory is counted tensor by tensor, for the eager Qwen2 layer of transformers with the attention
+of `attention.py`; time is operations over what the hardware does per second. A laptop can plan a
+cluster with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from s1lib.artifacts import RunError
+from s1lib.chat import model_path
+from s1lib.profile import Training
+
+H100 = 989e12  # dense bf16 operations per second; the same on an H200
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A Qwen2-like decoder."""
+
+    layers: int
+    hidden: int
+    mlp: int
+    heads: int
+    kv_heads: int
+    vocabulary: int
+    tied: bool = False
+    head_size: int = 0
+
+    @property
+    def attention(self) -> int:
+        """Width of all heads together (D)."""
+        return self.heads * (self.head_size or self.hidden // self.heads)
+
+    @property
+    def keys(self) -> int:
+        return self.kv_heads * (self.head_size or self.hidden // self.heads)
+
+    @property
+    def layer(self) -> int:
+        """Parameters of one decoder layer, with biases of queries, keys and values."""
+        h, a, k = self.hidden, self.attention, self.keys
+        return 2 * h * a + 2 * h * k + a + 2 * k + 3 * h * self.mlp + 2 * h
+
+    @property
+    def parameters(self) -> int:
+        tables = self.vocabulary * self.hidden * (1 if self.tied else 2)
+        return self.layers * self.layer + tables + self.hidden
+
+
+QWEN_32B = Shape(64, 5120, 27648, 40, 8, 152064)
+
+
+def read_shape(model: str) -> Shape:
+    """The shape of a model, by name as in `chat.model_path`.
+
+    Raises `RunError` if its configuration is not like Qwen2's.
+    """
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(model_path(model))
+    try:
+        return Shape(
+            config.num_hidden_layers,
+            config.hidden_size,
+            config.intermediate_size,
+            config.num_attention_heads,
+            config.num_key_value_heads,
+            config.vocab_size,
+            bool(config.tie_word_embeddings),
+            getattr(config, "head_dim", None) or 0,
+        )
+    except AttributeError as error:
+        raise RunError(f"{model} is no Qwen2-like model ({error}): choose another base") from None
+
+
+# --------------------------------------------------------------------------------------
+# Memory
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes per process at the moment when most is allocated."""
+
+    weights: float
+    optimizer: float
+    gathered: float
+    gradients: float
+    activations: float
+    logits: float
+
+    @property
+    def total(self) -> float:
+        return sum(self.parts().values())
+
+    def parts(self) -> dict[str, float]:
+        return dict(vars(self))
+
+
+def memory(
+    shape: Shape, recipe: Training, row_tokens: float, accumulation: int = 1, gpu: bool = True
+) -> Memory:
+    """Peak memory of one process that trains on rows of `row_tokens`.
+
+    Weights, gradients and AdamW's two moments are float32, sharded over the processes when there
+    are several. With `accumulation` above one, gradients of earlier rows are there all the time.
+    The peak is at the end of the forward pass, at the first layer that is recomputed, or at the
+    end of the backward pass, when all gradients are there.
+    """
+    shards, value = recipe.processes, 2 if recipe.dtype == "bfloat16" else 4
+    tokens = row_tokens / recipe.sequence_parallel
+    table = float(shape.vocabulary * shape.hidden)
+    full = 4.0 * shape.parameters / shards
+    early = full if accumulation > 1 else 4.0 * table / shards
+    layer = saved_per_token(shape, value) * tokens
+    working = 4.0 * (2 * shape.mlp + shape.hidden) * tokens * value / 4
+    moments = [(full, layer + working, 0.0)]
+    if recipe.checkpointing:
+        inputs = float(shape.layers * tokens * shape.hidden * 4)
+        moments += [(early, inputs, _logits(shape, tokens, value, gpu))]
+        moments += [(early, inputs + layer + working, 0.0)]
+    else:
+        moments += [(early, shape.layers * layer, _logits(shape, tokens, value, gpu))]
+    gradients, activations, logits = max(moments, key=sum)
+    return Memory(
+        weights=full,
+        optimizer=2 * full,
+        gathered=2.0 * shape.layer * value if shards > 1 else 0.0,
+        gradients=gradients,
+        activations=activations,
+        logits=logits,
+    )
+
+
+def saved_per_token(shape: Shape, value: int) -> float:
+    """Bytes per token that one layer keeps for its backward pass, at `value` bytes per number.
+
+    Per norm its input, the normalised input and the output; queries, keys, values, attention's
+    output and its copy for the output projection; gate before and after SiLU, up, and product.
+    In bfloat16 the residual stream and the norms stay float32, and each matrix product keeps its
+    input in bfloat16.
+    """
+    h, a, k, m = shape.hidden, shape.attention, shape.keys, shape.mlp
+    if value == 4:
+        return 4.0 * (6 * h + 3 * a + 2 * k + 4 * m + shape.heads + 2)
+    return 4.0 * (6 * h + shape.heads + 2) + 2.0 * (2 * h + 3 * a + 2 * k + 4 * m)
+
+
+def _logits(shape: Shape, tokens: float, value: int, gpu: bool) -> float:
+    """Scores of a row: in tiles on a GPU (`trl.kernels`), all at once on a CPU (`sft.row_loss`)."""
+    if not gpu:  # logits, their logarithms of probabilities and two gradients, float32
+        return 4 * 4.0 * tokens * shape.vocabulary
+    table = shape.vocabulary * shape.hidden  # the head, gathered, and its gradient in float32
+    return min(tokens, 4096) * 32768 * value + table * (value + 4.0)
+
+
+# --------------------------------------------------------------------------------------
+# Time
+
+
+def flops(shape: Shape, lengths: Sequence[float], convention: str = "6N") -> float:
+    """Floating-point operations of one pass over `lengths`, forward and backward.
+
+    "6N" counts parameters only; "causal" adds 6 L D T^2 per sequence for attention with its
+    causal half. Recomputed activations count as nothing, as usual in model FLOPs utilisation.
+    """
+    linear = 6.0 * shape.parameters * sum(lengths)
+    if convention == "6N":
+        return linear
+    if convention == "causal":
+        return linear + 6.0 * shape.layers * shape.attention * sum(t * t for t in lengths)
+    raise RunError(f"no convention {convention!r}: use 6N or causal")
+
+
+def minutes(
+    shape: Shape,
+    lengths: Sequence[float],
+    epochs: int,
+    gpus: int,
+    utilisation: float,
+    imbalance: float = 1.0,
+    convention: str = "6N",
+    peak: float = H100,
+) -> float:
+    """Minutes of training at a utilisation of `peak`, when steps are `imbalance` too long."""
+    work = epochs * flops(shape, lengths, convention)
+    return work * imbalance / (gpus * peak * utilisation) / 60
+
+
+def utilisation(
+    shape: Shape,
+    lengths: Sequence[float],
+    epochs: int,
+    gpus: int,
+    taken: float,
+    convention: str = "6N",
+    peak: float = H100,
+) -> float:
+    """Share of the peak that a run of `taken` minutes reached."""
+    return epochs * flops(shape, lengths, convention) / (gpus * peak * taken * 60)
+
+
+def quadratic(shape: Shape) -> float:
+    """The factor of `balance.cost` for this shape."""
+    return shape.layers * shape.attention / shape.parameters
+
+
+def published_lengths(tokens: float = 4.7e6, extra: float = 0.0) -> list[float]:
+    """1,000 lengths with the paper's histogram, scaled to its 4.7M tokens, each plus `extra`.
+
+    `extra` stands for prompt and answer, which the histogram of traces leaves out (about 500).
+    """
+    from s1lib.published import published
+
+    histogram = published("lengths")["gemini"]
+    edges, counts = histogram["bins"], histogram["counts"]
+    middle = [(a + b) / 2 for a, b in pairwise(edges)]
+    lengths = [m for m, count in zip(middle, counts, strict=True) for _ in range(count)]
+    scale = tokens / sum(lengths)
+    return [length * scale + extra for length in lengths]

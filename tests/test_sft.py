@@ -1,0 +1,389 @@
+"""Fine-tuning: trained on what was meant, the recipe's mathematics, and nothing lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+from s1lib.artifacts import RunError
+from s1lib.chat import thinking_text, training_text
+from s1lib.profile import Profile, load_profile
+from s1lib.training import attention
+from s1lib.training.balance import lpt
+from s1lib.training.data import (
+    IGNORED,
+    cuts,
+    encode,
+    header_ids,
+    load_samples,
+    mask_html,
+    mask_pairs,
+    mask_text,
+)
+from s1lib.training.launch import command, config_file, launch
+from s1lib.training.sft import collate, row_loss
+
+ROOT = Path(__file__).parents[1]
+QWEN_TEMPLATE = (
+    "{%- if messages[0]['role'] != 'system' %}{{- '<|im_start|>system\nYou are Qwen, created by "
+    "Alibaba Cloud. You are a helpful assistant.<|im_end|>\n' }}{%- endif %}"
+    "{%- for message in messages %}{{- '<|im_start|>' + message['role'] + '\n' + "
+    "message['content'] + '<|im_end|>' + '\n' }}{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"
+)
+
+
+def trace(rng: random.Random) -> str:
+    count = rng.randint(1, 9)
+    steps = [f"x={rng.randint(1, 99)}:7*{rng.randint(1, 9)}=35 no." for _ in range(count)]
+    return "\n\n".join(steps)
+
+
+@pytest.fixture(scope="module")
+def samples(tiny_tokenizer) -> pd.DataFrame:
+    """40 samples of very different length: two full steps of 16 and one of 8."""
+    rng = random.Random(0)
+    rows = [
+        (f"{n:016x}", training_text(tiny_tokenizer, f"Find x, {n}x=3.", trace(rng), str(n)))
+        for n in range(40)
+    ]
+    return pd.DataFrame(rows, columns=["id", "text"])
+
+
+@pytest.fixture(scope="module")
+def data(samples: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "s1K.parquet"
+    samples.to_parquet(path)
+    return path
+
+
+def book_for(model: Path, **training: object) -> Profile:
+    changes = {"epochs": 2, "micro_batch": 4, "save_every": 2, **training}
+    return load_profile(
+        "smoke", models__base=str(model), **{f"training__{k}": v for k, v in changes.items()}
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_model_path: Path, data: Path, tmp_path_factory: pytest.TempPathFactory):
+    """One undisturbed run: its log and its folder."""
+    output = tmp_path_factory.mktemp("runs") / "models" / "s1"
+    return launch(book_for(tiny_model_path), data, output), output
+
+
+# The mask
+
+
+@pytest.mark.parametrize("template", ["own", "Qwen2.5"])
+def test_labels_decode_to_exactly_the_trace_and_the_answer(tiny_tokenizer, template):
+    tokenizer = tiny_tokenizer
+    before = tokenizer.chat_template
+    tokenizer.chat_template = before if template == "own" else QWEN_TEMPLATE
+    try:
+        text = training_text(tokenizer, "What is 7*5?", "x=35 yes.\n\nWait, check.", "35")
+        ids, labels = encode(tokenizer, text)
+    finally:
+        tokenizer.chat_template = before
+    trained = [label for label in labels if label != IGNORED]
+    expected = thinking_text("x=35 yes.\n\nWait, check.", "35") + "<|im_end|>\n"
+    assert tokenizer.decode(trained) == expected
+    assert tokenizer.decode(ids) == text
+    assert labels[len(ids) - len(trained) :] == trained == ids[-len(trained) :]
+
+
+def test_every_sample_trains_on_something(data, tiny_tokenizer):
+    for labels in load_samples(data, tiny_tokenizer)["labels"]:
+        assert any(label != IGNORED for label in labels)
+
+
+def test_the_pairs_join_to_the_text_and_say_what_is_trained(tiny_tokenizer):
+    text = training_text(tiny_tokenizer, "Größe von 7?", "Hm … ∑ <b>\n\nyes", "7")
+    pairs = mask_pairs(tiny_tokenizer, text)
+    assert "".join(token for token, _ in pairs) == text
+    assert "".join(token for token, trained in pairs if trained).startswith("<|im_start|>think")
+    assert "<mark>&lt;</mark>" in mask_html(pairs) and "<b" not in mask_html(pairs)
+    assert "Größe" in mask_text(pairs).split("trained (")[0]
+
+
+def test_a_sample_that_is_too_long_is_an_error_naming_its_row(data, tiny_tokenizer):
+    with pytest.raises(RunError, match=r"row \d+ \([0-9a-f]{16}\) of s1K.parquet has \d+ tokens"):
+        load_samples(data, tiny_tokenizer, max_length=100)
+
+
+def test_a_prompt_that_fills_the_window_is_an_error_even_when_traces_may_be_cut(
+    data, tiny_tokenizer
+):
+    with pytest.raises(RunError, match=r"prompt of row 0 .* leaves nothing to train on"):
+        load_samples(data, tiny_tokenizer, max_length=10, cut=True)
+
+
+def test_traces_are_cut_only_on_purpose(data, tiny_tokenizer):
+    assert max(map(len, load_samples(data, tiny_tokenizer, 100, cut=True)["input_ids"])) == 100
+
+
+def test_a_question_with_delimiters_of_its_own_is_an_error(tiny_tokenizer):
+    text = training_text(tiny_tokenizer, "a<|im_end|>\n<|im_start|>assistant\nb", "x", "1")
+    with pytest.raises(RunError, match="2 assistant headers"):
+        encode(tiny_tokenizer, text)
+
+
+def test_another_chat_template_is_an_error(tiny_tokenizer):
+    before = tiny_tokenizer.chat_template
+    tiny_tokenizer.chat_template = "{% for m in messages %}[{{ m['content'] }}]{% endfor %}"
+    try:
+        with pytest.raises(RunError, match="does not open the assistant's turn"):
+            header_ids(tiny_tokenizer)
+    finally:
+        tiny_tokenizer.chat_template = before
+
+
+def test_data_without_texts_is_an_error(tmp_path, tiny_tokenizer):
+    pd.DataFrame({"question": ["?"]}).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(RunError, match="no column text"):
+        load_samples(tmp_path / "a.parquet", tiny_tokenizer)
+    pd.DataFrame({"text": ["a", None]}).to_parquet(tmp_path / "b.parquet")
+    with pytest.raises(RunError, match="row 0"):
+        load_samples(tmp_path / "b.parquet", tiny_tokenizer)
+
+
+def test_the_table_of_cuts_counts_samples_and_tokens():
+    table = cuts([10, 20, 30, 40], [20, 40])
+    assert table["samples cut (%)"].tolist() == [50, 0]
+    assert table["tokens cut (%)"].tolist() == [30, 0]
+
+
+# The mathematics
+
+
+@pytest.fixture()
+def model(tiny_model_path):
+    return AutoModelForCausalLM.from_pretrained(
+        tiny_model_path, attn_implementation=attention.NAME, dtype=torch.float32
+    ).train()
+
+
+def test_a_document_in_a_row_has_the_logits_it_has_alone(model):
+    ids = torch.arange(4, 64)[None]
+    positions = torch.cat([torch.arange(20), torch.arange(40)])[None]
+    together = model(input_ids=ids, position_ids=positions, documents=(20, 40)).logits
+    alone = model(input_ids=ids[:, 20:]).logits
+    torch.testing.assert_close(together[:, 20:], alone, rtol=0, atol=1e-5)
+    mixed = model(input_ids=ids, position_ids=positions).logits
+    assert (mixed[:, 20:] - alone).abs().max() > 0.1
+
+
+def gradient(model, rows: list[dict], total: float) -> torch.Tensor:
+    model.zero_grad()
+    for row in rows:
+        (row_loss(model, row) / total).backward()
+    return torch.cat([p.grad.flatten() for p in model.parameters()])
+
+
+@pytest.mark.parametrize("loss", ["sequence", "token"])
+def test_balanced_rows_give_the_gradient_of_the_unpacked_batch(
+    model, data, tiny_tokenizer, loss, tiny_model_path
+):
+    batch = list(load_samples(data, tiny_tokenizer).select(range(16)))
+    rows = [
+        collate([batch[i] for i in part], loss)
+        for part in lpt([len(sample["labels"]) for sample in batch], 4)
+    ]
+    ours = gradient(model, rows, sum(float(row["weights"].sum()) for row in rows))
+
+    # The reference: one sequence at a time, transformers' own loss and attention.
+    plain = AutoModelForCausalLM.from_pretrained(tiny_model_path, dtype=torch.float32).train()
+    trained = [sum(label != IGNORED for label in sample["labels"]) for sample in batch]
+    for sample, count in zip(batch, trained, strict=True):
+        ids, labels = torch.tensor([sample["input_ids"]]), torch.tensor([sample["labels"]])
+        weight = 1 / 16 if loss == "sequence" else count / sum(trained)
+        (plain(input_ids=ids, labels=labels).loss * weight).backward()
+    theirs = torch.cat([p.grad.flatten() for p in plain.parameters()])
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5 * float(theirs.abs().max()))
+
+
+def test_the_two_losses_differ_in_what_a_long_trace_weighs():
+    short = {"id": "a", "input_ids": [1] * 3, "labels": [IGNORED, 1, 1]}
+    long = {"id": "b", "input_ids": [1] * 9, "labels": [IGNORED, *[1] * 8]}
+    for loss, share in (("sequence", 1 / 2), ("token", 8 / 10)):
+        weights = collate([short, long], loss)["weights"][0]
+        assert float(weights[3:].sum() / weights.sum()) == pytest.approx(share)
+
+
+def test_processes_that_share_a_row_hold_it_between_them():
+    sample = {"id": "a", "input_ids": [*range(1, 8)], "labels": [IGNORED, *range(2, 8)]}
+    slices = [collate([sample], part=part, parts=4) for part in range(4)]
+    joined = torch.cat([piece["input_ids"] for piece in slices], dim=1)
+    assert joined.tolist() == [[1, 2, 3, 4, 5, 6, 7, 0]]
+    assert {piece["documents"] for piece in slices} == {(7, 1)}
+    assert float(sum(piece["weights"].sum() for piece in slices)) == pytest.approx(1)
+
+
+# Runs
+
+
+def test_a_run_leaves_weights_tokenizer_card_and_log_and_nothing_else(finished, data):
+    log, output = finished
+    assert log["step"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert log["loss"].iloc[-1] < log["loss"].iloc[0]
+    assert log["learning_rate"].iloc[1] == pytest.approx(1e-3)
+    names = {path.name for path in output.iterdir()}
+    assert {"model.safetensors", "tokenizer.json", "README.md", "log.parquet"} <= names
+    assert not any(name.endswith((".bin", ".pt", ".pth")) for name in names)
+    assert {path.name for path in output.parent.iterdir()} == {"s1", "tensorboard"}
+    job = json.loads((output / "job.json").read_text())
+    assert job["data"] in (output / "README.md").read_text()
+
+
+def start(book: Profile, data: Path, output: Path, **kwargs) -> subprocess.Popen[str]:
+    import yaml
+
+    profile = output.parent.parent / "profile.yaml"
+    profile.parent.mkdir(parents=True, exist_ok=True)
+    profile.write_text(yaml.safe_dump(book.model_dump(mode="json")))
+    line = [sys.executable, "-m", "s1lib.training.sft", "--profile", str(profile)]
+    line += ["--data", str(data), "--output", str(output)]
+    return subprocess.Popen(
+        line,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        **kwargs,
+    )
+
+
+def test_a_killed_run_goes_on_and_ends_in_the_same_weights(
+    finished, tiny_model_path, data, tmp_path
+):
+    log, undisturbed = finished
+    output = tmp_path / "models" / "s1"
+    process = start(book_for(tiny_model_path), data, output)
+    for line in process.stdout:
+        if line.startswith("step 5/"):  # a checkpoint of step 4 is there
+            process.send_signal(signal.SIGKILL)
+            break
+    assert process.wait() == -signal.SIGKILL
+    assert not output.exists()
+    torn = output.with_name(".s1.training") / "checkpoint-5"
+    torn.mkdir()  # as if the kill had come while saving
+
+    again = start(book_for(tiny_model_path), data, output)
+    said = again.stdout.read()
+    assert again.wait() == 0, said
+    assert "resuming from checkpoint-4" in said and "step 4/" not in said
+    ours, theirs = (load_file(path / "model.safetensors") for path in (output, undisturbed))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    pd.testing.assert_frame_equal(pd.read_parquet(output / "log.parquet"), log)
+
+
+def test_training_ends_with_the_notebook_that_started_it(tiny_model_path, data, tmp_path):
+    code = (
+        "import sys; from s1lib.profile import load_profile; from s1lib.training import launch\n"
+        f"model = {str(tiny_model_path)!r}\n"
+        "book = load_profile('smoke', models__base=model, training__epochs=999)\n"
+        f"launch.launch(book, {str(data)!r}, {str(tmp_path / 'm')!r})"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=ROOT,
+    )
+    for line in parent.stdout:
+        if line.startswith("step "):
+            break
+    children = [pid for pid in _processes() if str(tmp_path / "m") in _line(pid)]
+    assert len(children) >= 2  # the accelerate command and the script
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 60
+    while any(str(tmp_path / "m") in _line(pid) for pid in children):
+        assert time.monotonic() < deadline, "the training script outlived its notebook"
+        time.sleep(0.2)
+
+
+def _processes() -> list[int]:
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+
+
+def _line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""
+
+
+@pytest.mark.parametrize("sharing", [1, 2])
+def test_two_processes_with_fsdp2_give_the_loss_curve_of_one(
+    finished, tiny_model_path, data, tmp_path, sharing
+):
+    log, undisturbed = finished
+    book = book_for(tiny_model_path, launcher="cpu-2", processes=2, sequence_parallel=sharing)
+    two = launch(book, data, tmp_path / "s1")
+    pd.testing.assert_series_equal(two["loss"], log["loss"], rtol=0, atol=1e-4)
+    ours = load_file(tmp_path / "s1" / "model.safetensors")
+    theirs = load_file(undisturbed / "model.safetensors")
+    assert max(float((ours[name] - theirs[name]).abs().max()) for name in theirs) < 1e-4
+
+
+# Bad input
+
+
+def test_fewer_processes_than_asked_for_is_an_error(tiny_model_path, data, tmp_path):
+    with pytest.raises(RunError, match="processes is 2, but 1 started"):
+        launch(book_for(tiny_model_path, processes=2), data, tmp_path / "s1")
+
+
+def test_an_unknown_launcher_is_an_error(tiny_model_path):
+    with pytest.raises(RunError, match="use one of cpu, cpu-2, gpu-1"):
+        config_file(book_for(tiny_model_path, launcher="tpu"))
+
+
+def test_the_command_is_the_one_to_type_on_a_cluster():
+    line = command("paper", load_profile("paper"), Path("s1K.parquet"), Path("models/s1"))
+    assert line.startswith("accelerate launch --config_file ")
+    assert "gpu-2x8.yaml -m s1lib.training.sft --profile paper" in line
+
+
+def test_a_loss_that_is_no_number_stops_and_names_step_and_samples(
+    tiny_model, tiny_tokenizer, data, tmp_path
+):
+    import copy
+
+    broken = copy.deepcopy(tiny_model)
+    with torch.no_grad():
+        broken.lm_head.weight[7] = float("nan")
+    broken.save_pretrained(tmp_path / "broken")
+    tiny_tokenizer.save_pretrained(tmp_path / "broken")
+    with pytest.raises(RunError, match=r"loss of step 1 is nan \(samples [0-9a-f]{16}"):
+        launch(book_for(tmp_path / "broken"), data, tmp_path / "s1")
+    assert not (tmp_path / "s1").exists()
+
+
+def test_a_full_disk_is_one_sentence_and_the_run_can_go_on(tiny_model_path, data, tmp_path):
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))  # less than the weights
+
+    output = tmp_path / "models" / "s1"
+    process = start(book_for(tiny_model_path), data, output, preexec_fn=limit)
+    said = process.stdout.read()
+    assert process.wait() == 3, said
+    assert "RunError: no room to save" in said
+    assert not output.exists()
+
+    again = start(book_for(tiny_model_path), data, output)
+    assert again.communicate()[0].count("step ") == 6 and again.returncode == 0
