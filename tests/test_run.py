@@ -200,11 +200,13 @@ def test_what_nobody_noticed_is_ended_by_the_next_run(tmp_path):
     notebook(root / "notebooks" / "01_first.ipynb", f"{ORPHAN}\ntime.sleep(600)")
     runner = start(root)
     orphan = orphan_of(root)
-    runner.kill()
-    for process in processes_of(root):
-        if process != orphan:
-            process.kill()
-    assert processes_of(root) == [orphan]
+    runner.send_signal(signal.SIGSTOP)
+    others = [process for process in processes_of(root) if process != orphan]
+    for process in others:
+        process.suspend()  # so that none reacts to the death of another
+    for process in (*others, runner):
+        process.kill()
+    wait_until(lambda: processes_of(root) == [orphan])
     notebook(root / "notebooks" / "01_first.ipynb", FIRST, parameters="count = None  # int")
     assert ran(call(root, "run", "--profile", "smoke")) == ["01", "02", "03"]
     assert not alive(orphan)
