@@ -13,9 +13,10 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class RunError(Exception):
@@ -69,10 +70,10 @@ def read_json(path: str | Path, made_by: str = "") -> Any:
         raise RunError(f"{path} is not valid JSON ({error}). {_repair(made_by)}") from None
 
 
-def read_table(
-    path: str | Path, made_by: str = "", columns: tuple[str, ...] = ()
-) -> pd.DataFrame:
+def read_table(path: str | Path, made_by: str = "", columns: tuple[str, ...] = ()) -> pd.DataFrame:
     """Read Parquet and check that `columns` are there. Raises `RunError` like `read_json`."""
+    import pandas as pd
+
     file = _existing(path, made_by)
     try:
         table = pd.read_parquet(file)

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from s1lib.artifacts import RunError
 
 NAMES = ("smoke", "laptop", "paper")
+_GRAPH = Path("notebooks") / "chapters.yaml"
 _FOLDER = resources.files("s1lib") / "profiles"
 
 
@@ -143,7 +144,7 @@ def load_profile(name: str, run: str | Path = "", **changes: Any) -> Profile:
         raise RunError(f"no profile {name!r}: use one of {', '.join(NAMES)} or a path to a .yaml")
     data = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     data.setdefault("name", file.stem)
-    data["run"] = Path(run or Path("results") / data["name"])
+    data["run"] = Path(run) if run else _book() / "results" / data["name"]
     for key, value in changes.items():
         if value is not None:
             _set(data, key.split("__"), value)
@@ -153,6 +154,14 @@ def load_profile(name: str, run: str | Path = "", **changes: Any) -> Profile:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise RunError(f"{file.name}: {where}: {first['msg']}") from None
+
+
+def _book() -> Path:
+    """The folder of the book, also for a notebook whose kernel starts in `notebooks/`."""
+    here = Path.cwd()
+    is_book = (folder for folder in (here, *here.parents) if (folder / _GRAPH).is_file())
+    home = next(is_book, here)
+    return Path() if home == here else home
 
 
 def _set(data: dict[str, Any], path: list[str], value: Any) -> None:

@@ -36,7 +36,8 @@ def build(profile: str, run: Path, pages: Path = PAGES) -> Path:
     link, a missing picture, an unknown reference), or when a page would load something from
     elsewhere.
     """
-    notebooks = sorted((run / "notebooks").glob("*.ipynb"))
+    executed = sorted((run / "notebooks").glob("*.ipynb"))
+    notebooks = [path for path in executed if not path.stem.endswith(".failed")]
     if not notebooks:
         command = f"python -m s1lib run --profile {profile}"
         raise RunError(f"{run / 'notebooks'} has no executed notebook. Make them with: {command}")

@@ -182,7 +182,7 @@ def test_no_server_is_one_clear_error(tiny_tokenizer, prompts, monkeypatch):
 
 
 def test_one_command_serves_a_profile():
-    command = [sys.executable, "-m", "s1lib.decoding.server", "--profile", "paper", "--print"]
+    command = [sys.executable, "-m", "s1lib", "serve", "--profile", "paper", "--print"]
     command += ["--model", "Qwen/Qwen2.5-32B-Instruct", "--tensor-parallel-size", "8"]
     line = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert line.startswith("vllm serve Qwen/Qwen2.5-32B-Instruct")

@@ -15,7 +15,6 @@ import asyncio
 import os
 import queue
 import shlex
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -29,6 +28,7 @@ from s1lib.decoding.decoder import Decoder
 from s1lib.decoding.draw import uniform_one
 from s1lib.decoding.forcing import GO_ON, Machine, Move
 from s1lib.decoding.jobs import Job
+from s1lib.profile import load_profile
 
 ADDRESS = "http://localhost:8000/v1"
 TRIES = 6
@@ -211,18 +211,17 @@ def command(model: str, window: int, dtype: str, tensor: int, data: int) -> list
     return [*arguments, "--generation-config", "vllm"]
 
 
-def main() -> int:
-    """Start the server for a profile, in place of this process."""
-    from s1lib.profile import load_profile
-
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--profile", default="paper")
-    parser.add_argument("--run", default="")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--profile", default="paper", help="smoke, laptop or paper (default)")
+    parser.add_argument("--run", default="", metavar="FOLDER", help="run folder")
     parser.add_argument("--model", default="", help="default: the run's fine-tuned model")
     parser.add_argument("--tensor-parallel-size", type=int, default=1)
     parser.add_argument("--data-parallel-size", type=int, default=1)
     parser.add_argument("--print", action="store_true", help="only print the command")
-    args = parser.parse_args()
+
+
+def main(args: argparse.Namespace) -> int:
+    """Start the server for a profile, in place of this process."""
     book = load_profile(args.profile, args.run)
     line = command(
         args.model or (book.run / "models" / "s1").as_posix(),
@@ -231,14 +230,12 @@ def main() -> int:
         args.tensor_parallel_size,
         args.data_parallel_size,
     )
-    print(shlex.join(line))
-    if not args.print:
-        os.execvp(line[0], line)
-    return 0
-
-
-if __name__ == "__main__":
+    print(shlex.join(line), flush=True)
+    if args.print:
+        return 0
     try:
-        sys.exit(main())
-    except (RunError, FileNotFoundError) as error:
-        sys.exit(f"s1lib: {error}")
+        os.execvp(line[0], line)
+    except FileNotFoundError:
+        raise RunError(
+            "vllm is not installed here: pip install 's1lib[cluster]', or copy the command above"
+        ) from None
