@@ -8,6 +8,7 @@ import pytest
 from test_engine import ANSWER, WINDOW, decoder, prompts
 
 from s1lib.artifacts import RunError
+from s1lib.bench.decode import resubmit
 from s1lib.decoding.engine import TorchDecoder
 from s1lib.decoding.forcing import Forcing
 from s1lib.decoding.sweep import cells, trunks
@@ -78,6 +79,12 @@ def test_cells_that_stop_alike_are_decoded_once(decoder, prompts):
         decoder.sweep(prompts[:6], budgets)
         steps.append(decoder.paid)
     assert steps[0] == steps[1]
+
+
+@pytest.mark.parametrize("forcing", [Forcing(12), Forcing(30, 2), Forcing(waits=1)], ids=str)
+def test_the_references_procedure_gives_the_same_ids(decoder, prompts, forcing):
+    done = decoder.generate(prompts[:8], forcing)
+    assert resubmit(decoder, prompts[:8], forcing) == [one.ids for one in done]
 
 
 def test_every_budget_is_kept(decoder, prompts):

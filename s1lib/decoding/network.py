@@ -154,10 +154,19 @@ class Network:
             y = self._turn(y, angles)
             cache.view(-1, width).index_copy_(0, slots, y[:, queries:])
             q = y[:, :queries].unflatten(1, (self.kv_heads, -1, self.head_size))
-            parts = [self._attend(q[a:b], cache[a:b, :stop], mask) for a, b, stop, mask in masks]
+            # the heads of a group share keys, so for one position they are the queries
+            keys, values = cache.permute(3, 0, 2, 1, 4).unbind()
+            parts = [
+                F.scaled_dot_product_attention(
+                    q[a:b], keys[a:b, :, :stop], values[a:b, :, :stop], attn_mask=mask
+                ).flatten(1)
+                for a, b, stop, mask in masks
+            ]
             for chunk, mask in zip(chunks, chunk_masks, strict=True):
                 span = q[chunk.offset : chunk.offset + chunk.size]
-                parts.append(self._attend_chunk(span, cache[chunk.row, : mask.shape[1]], mask))
+                stop = mask.shape[1]
+                seen = keys[chunk.row, :, :stop], values[chunk.row, :, :stop]
+                parts.append(self._attend_chunk(span, *seen, mask))
             y = torch.cat(parts) if len(parts) > 1 else parts[0]
             x = torch.addmm(x, y, layer.out)
             y = F.rms_norm(x, self.norm.shape, layer.mlp_norm, self.eps)
@@ -189,16 +198,11 @@ class Network:
             self._range[:stop] > self._range[chunk.start : stop, None], float("-inf")
         )
 
-    def _attend(self, q: Tensor, cache: Tensor, mask: Tensor) -> Tensor:
-        """One query position per row: the heads of a group share keys, so they are the queries."""
-        keys, values = cache[..., 0, :].transpose(1, 2), cache[..., 1, :].transpose(1, 2)
-        return F.scaled_dot_product_attention(q, keys, values, attn_mask=mask).flatten(1)
-
-    def _attend_chunk(self, q: Tensor, cache: Tensor, mask: Tensor) -> Tensor:
+    def _attend_chunk(self, q: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+        """Several positions of one row; heads that share keys follow each other as queries."""
         size, shared = q.shape[0], q.shape[2]
-        q = q.permute(1, 2, 0, 3).flatten(1, 2)[None]
-        keys, values = cache[..., 0, :].transpose(0, 1), cache[..., 1, :].transpose(0, 1)
+        q = q.permute(1, 2, 0, 3).flatten(1, 2)
         out = F.scaled_dot_product_attention(
-            q, keys[None], values[None], attn_mask=mask.repeat(shared, 1)
+            q[None], keys[None], values[None], attn_mask=mask.repeat(shared, 1)
         )
         return out[0].unflatten(1, (shared, size)).permute(2, 0, 1, 3).flatten(1)
