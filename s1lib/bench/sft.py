@@ -1,0 +1,110 @@
+"""Fine-tuning beside plain TRL: padded batches of 16, float32, no compilation.
+
+Both train `world:base` on the laptop run's s1K with the same batches and token-weighted loss (TRL's
+only one), so that the loss curves must agree too.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import PrinterCallback, TrainerCallback
+from trl import SFTTrainer
+
+from s1lib.artifacts import RunError
+from s1lib.bench import Row
+from s1lib.chat import load_tokenizer, model_path
+from s1lib.profile import Profile, load_profile
+from s1lib.training.balance import Shuffle
+from s1lib.training.data import load_samples
+from s1lib.training.recipe import layout
+from s1lib.training.sft import make_trainer, sft_config
+
+STEPS = 63  # one epoch of 1,000 samples
+IDLE = 3  # steps before the clock starts
+# Nats per token, in the first steps; later ones drift apart, as rounding errors grow with training.
+EARLY, TOLERANCE = 8, {"float32": 1e-4, "bfloat16": 5e-2}
+
+
+class Clock(TrainerCallback):
+    """The time at the end of each step."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.times.append(time.perf_counter())
+
+
+class PlainTrainer(SFTTrainer):
+    """TRL as it comes, but for the order of the samples."""
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Shuffle:
+        return Shuffle(len(self.train_dataset), self.args.seed)
+
+
+def measure() -> list[Row]:
+    data = Path("results") / "laptop" / "s1K.parquet"
+    samples = load_samples(data, load_tokenizer("world:base"))
+    losses, seconds = train("plain", "float32", samples)
+    rows = []
+    for dtype in ("float32", "bfloat16"):
+        ours, taken = train("balanced", dtype, samples)
+        worst = max(abs(a - b) for a, b in zip(ours[:EARLY], losses, strict=False))
+        if worst > TOLERANCE[dtype]:
+            raise RunError(f"losses in {dtype} differ by {worst:.4f}: this is not the same run")
+        tokens = (STEPS - IDLE) * 16 * mean_length(samples)
+        rows.append(
+            Row(
+                "sft-vs-trl",
+                "TRL SFTTrainer, padded, float32",
+                tokens / taken,
+                tokens / seconds,
+                f"tokens/s, {torch.get_num_threads()} threads",
+                len(samples),
+                dtype,
+            )
+        )
+    return rows
+
+
+def mean_length(samples: Dataset) -> float:
+    return sum(map(len, samples["input_ids"])) / len(samples)
+
+
+def train(kind: str, dtype: str, samples: Dataset) -> tuple[list[float], float]:
+    """Loss of each step of an epoch, and the seconds that all but the first steps took."""
+    book = load_profile("laptop", training__dtype=dtype, training__loss="token")
+    clock = Clock()
+    torch.set_flush_denormal(kind == "balanced")  # as `sft.train` does and TRL does not
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = _trainer(kind, book, samples, Path(folder))
+        trainer.add_callback(clock)
+        trainer.train()
+    losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
+    return losses, clock.times[-1] - clock.times[IDLE - 1]
+
+
+def _trainer(kind: str, book: Profile, samples: Dataset, folder: Path) -> SFTTrainer:
+    plan, tokenizer = layout(book, len(samples)), load_tokenizer("world:base")
+    model = model_path("world:base")
+    if kind == "balanced":
+        trainer: SFTTrainer = make_trainer(book, plan, samples, tokenizer, model, folder)
+    else:
+        config = sft_config(book, plan, folder)
+        config.per_device_train_batch_size, config.gradient_accumulation_steps = 16, 1
+        config.model_init_kwargs = {"dtype": "float32"}
+        trainer = PlainTrainer(
+            model=model,
+            args=config,
+            train_dataset=samples.remove_columns("id"),
+            processing_class=tokenizer,
+        )
+        trainer.remove_callback(PrinterCallback)
+    trainer.args.max_steps, trainer.args.save_strategy = STEPS, "no"
+    return trainer
