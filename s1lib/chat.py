@@ -58,9 +58,8 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
 
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, question: str) -> list[int]:
     """Ids of a single user turn with the assistant header, up to `<|im_start|>assistant\\n`."""
-    text = tokenizer.apply_chat_template(
-        [{"role": "user", "content": question}], tokenize=False, add_generation_prompt=True
-    )
+    turn = [{"role": "user", "content": question}]
+    text = tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
     return tokenizer.encode(text, add_special_tokens=False)
 
 
@@ -82,4 +81,4 @@ def training_text(
         {"role": "user", "content": question},
         {"role": "assistant", "content": thinking_text(trace, attempt)},
     ]
-    return tokenizer.apply_chat_template(turns, tokenize=False)
+    return str(tokenizer.apply_chat_template(turns, tokenize=False))
