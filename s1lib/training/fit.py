@@ -189,7 +189,7 @@ def minutes(
 ) -> float:
     """Minutes of training at a utilisation of `peak`, when steps are `imbalance` too long."""
     work = epochs * flops(shape, lengths, convention)
-    return work * imbalance / (gpus * peak * utilisation) / 60
+    return float(work * imbalance / (gpus * peak * utilisation) / 60)
 
 
 def utilisation(
@@ -202,7 +202,7 @@ def utilisation(
     peak: float = H100,
 ) -> float:
     """Share of the peak that a run of `taken` minutes reached."""
-    return epochs * flops(shape, lengths, convention) / (gpus * peak * taken * 60)
+    return float(epochs * flops(shape, lengths, convention) / (gpus * peak * taken * 60))
 
 
 def quadratic(shape: Shape) -> float:
