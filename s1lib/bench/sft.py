@@ -27,8 +27,7 @@ from s1lib.training.sft import make_trainer, sft_config
 
 STEPS = 63  # one epoch of 1,000 samples
 IDLE = 3  # steps before the clock starts
-# Nats per token, in the first steps; later ones drift apart, as rounding errors grow with training.
-EARLY, TOLERANCE = 8, {"float32": 1e-4, "bfloat16": 5e-2}
+EARLY = 8  # steps in which float32 losses must agree; later, rounding errors have grown
 
 
 class Clock(TrainerCallback):
@@ -55,9 +54,7 @@ def measure() -> list[Row]:
     rows = []
     for dtype in ("float32", "bfloat16"):
         ours, taken = train("balanced", dtype, samples)
-        worst = max(abs(a - b) for a, b in zip(ours[:EARLY], losses, strict=False))
-        if worst > TOLERANCE[dtype]:
-            raise RunError(f"losses in {dtype} differ by {worst:.4f}: this is not the same run")
+        check_same(ours, losses, dtype)
         tokens = (STEPS - IDLE) * 16 * mean_length(samples)
         rows.append(
             Row(
@@ -71,6 +68,17 @@ def measure() -> list[Row]:
             )
         )
     return rows
+
+
+def check_same(ours: list[float], theirs: list[float], dtype: str) -> None:
+    """Raise `RunError` unless both curves (nats per token, per step) are of the same training."""
+    early = max(abs(a - b) for a, b in zip(ours[:EARLY], theirs, strict=False))
+    mean = abs(sum(ours) - sum(theirs)) / len(theirs)
+    if mean > 0.03 or (dtype == "float32" and early > 1e-4):
+        raise RunError(
+            f"losses in {dtype} differ by {mean:.4f} in the mean and {early:.6f} in the first "
+            f"{EARLY} steps: this is not the same training"
+        )
 
 
 def mean_length(samples: Dataset) -> float:
