@@ -44,7 +44,7 @@ class PlainTrainer(SFTTrainer):
     """TRL as it comes, but for the order of the samples."""
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Shuffle:
-        return Shuffle(len(self.train_dataset), self.args.seed)
+        return Shuffle(len(self.train_dataset), self.args.seed)  # type: ignore[arg-type]
 
 
 def measure() -> list[Row]:
