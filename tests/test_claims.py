@@ -179,8 +179,8 @@ def test_every_rule_can_fail_by_itself(number):
 
 def test_wait_must_also_beat_no_string():
     facts = all_facts()
-    for row in change(facts, "06", "table_4", string="no string"):
-        row["value"] = 99.0
+    for row in change(facts, "06", "differences", what="Wait x2 minus no string"):
+        weaken(row)
     assert verdicts(facts)["C4"] == NOT_REPLICATED
 
 

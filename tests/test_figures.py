@@ -90,6 +90,7 @@ def chapter_facts() -> dict[str, dict]:
                     ("s1 minus base", 40.0),
                     ("largest minus smallest budget", 50.0),
                     ("Wait x2 minus none", 3.0),
+                    ("Wait x2 minus no string", 3.0),
                 )
                 for name in BENCHMARKS
             ],
