@@ -57,6 +57,7 @@ class Watch(threading.Thread):
 
     def on_cell(self, cell: Any, cell_index: int) -> None:
         """Called by nbclient before each cell."""
+        self.peak = max(self.peak, memory())  # a short chapter may end within the first second
         if cell.cell_type == "code":
             self.cell, self.source = self.cell + 1, cell.source
 
