@@ -103,10 +103,11 @@ def clone(tmp_path):
 
 
 def make(folder, *arguments, path):
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     return subprocess.run(
         ["make", "setup", *arguments],
         cwd=folder,
-        env={**os.environ, "PATH": str(path), "MAKEFLAGS": ""},
+        env={**outside, "PATH": str(path)},
         capture_output=True,
         text=True,
     )
