@@ -219,14 +219,12 @@ def test_killed_at_five_random_moments_the_run_ends_in_the_same_facts(tmp_path):
         slow = f"import time\ntime.sleep(1)\n{code}\ntime.sleep(1)"
         notebook(root / "notebooks" / f"{name}.ipynb", slow, parameters=parameters)
     calm = shutil.copytree(root, tmp_path / "calm")
-    began = time.monotonic()
     assert call(calm, "run", "--profile", "smoke").returncode == 0
-    whole = time.monotonic() - began
     moments = random.Random(0)
     for _ in range(5):
-        runner = start(root, "--from", "01")  # all chapters again, so that there is one to kill in
+        runner = start(root)
         with pytest.raises(subprocess.TimeoutExpired):
-            runner.wait(timeout=moments.uniform(0.05, 0.7) * whole)
+            runner.wait(timeout=moments.uniform(0.5, 2.5))
         runner.kill()
         runner.wait()  # a signal is not yet a death
     result = call(root, "run", "--profile", "smoke")
