@@ -1,0 +1,1 @@
+"""Rivals of budget forcing: conditional control, rejection sampling, votes and tree search."""
