@@ -232,7 +232,17 @@ def test_no_call_is_tried_again_before_the_server_allows_it(tmp_path: Path, kind
     with Wire(faults=1.0, kinds=(kind,), stubborn=1) as wire:
         calls(tmp_path, wire, model, concurrency=4).map(ask(4, model))
     assert wire.seen == {kind: 4}
-    assert wire.early == 0
+    assert wire.early.total() == 0
+
+
+def test_a_pause_that_the_server_asked_for_outlives_the_process(tmp_path: Path):
+    with Wire(faults=1.0, kinds=("429 seconds",), stubborn=1, pause=1.5) as wire:
+        interrupt_once(lambda: wire.seen.total() == 4)
+        with pytest.raises(KeyboardInterrupt):
+            calls(tmp_path, wire, concurrency=4).map(ask(4))
+        assert [reply.status for reply in calls(tmp_path, wire).map(ask(4))] == ["ok"] * 4
+    assert wire.attempts.total() == 8
+    assert wire.early.total() == 0
 
 
 def test_a_fault_of_ours_is_not_taken_for_one_of_the_network():

@@ -61,13 +61,14 @@ def under_fire(folder: Path, n: int, kills: int, concurrency: int, seed: int = 0
 
     The first cap is too low, so that a run ends at it as well; after every child the bill of the
     server is compared with the books and with the cap. An answer is paid again (`paid_again`)
-    when it was served once more than calls of its question were lost in flight.
+    when it was served once more than calls of its question were lost in flight; a Retry-After
+    that was lost in flight cannot be kept either.
     """
     rng = random.Random(seed)
     marks = sorted(rng.sample(range(concurrency, n - concurrency), kills))
     store = folder / "calls.sqlite"
-    keys = dict.fromkeys(("GEMINI_API_KEY", "ANTHROPIC_API_KEY"), "a-key-for-the-test")
-    env = {**os.environ, **keys, "TQDM_DISABLE": "1"}
+    secrets = dict.fromkeys(("GEMINI_API_KEY", "ANTHROPIC_API_KEY"), "a-key-for-the-test")
+    env = {**os.environ, **secrets, "TQDM_DISABLE": "1"}
     cap, capped, killed, over_cap = n * 1e-4, 0, 0, 0
     in_flight: list[int] = []
     wire = Wire(faults=0.3, refused=0.02, empty=0.02, latency=0.02, rare={"hang": 0.05}, seed=seed)
@@ -99,7 +100,8 @@ def under_fire(folder: Path, n: int, kills: int, concurrency: int, seed: int = 0
     with Store(store) as books:
         stored = len(books.get(request.key for request in requests))
         lost = Counter(books.keys("killed"))
-        again = {r.prompt: wire.served[r.prompt] - 1 - lost[r.key] for r in requests}
+        keys = [(request.prompt, request.key) for request in requests]
+        again = [wire.served[prompt] - 1 - lost[key] for prompt, key in keys]
         return {
             "questions": n,
             "stored": stored,
@@ -111,9 +113,9 @@ def under_fire(folder: Path, n: int, kills: int, concurrency: int, seed: int = 0
             "answers_served": sum(wire.served.values()),
             "never_served": sum(not wire.served[request.prompt] for request in requests),
             "served_again": sum(wire.served.values()) - len(wire.served),
-            "paid_again": sum(max(0, extra) for extra in again.values()),
+            "paid_again": sum(max(0, extra) for extra in again),
             "requests": sum(wire.attempts.values()),
-            "before_retry_after": wire.early,
+            "before_retry_after": sum(max(0, wire.early[p] - lost[k]) for p, k in keys),
             "faults": dict(wire.seen),
             "billed": round(wire.billed, 6),
             "on_the_books": round(books.spent, 6),

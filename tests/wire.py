@@ -52,7 +52,8 @@ class Wire:
     attempts: Counter[str] = field(default_factory=Counter)
     seen: Counter[str] = field(default_factory=Counter)  # faults by kind
     billed: float = 0.0  # dollars
-    early: int = 0  # attempts that came before the Retry-After of the one before
+    pause: float = 0.2  # seconds of Retry-After, where it comes as seconds
+    early: Counter[str] = field(default_factory=Counter)  # attempts before the last Retry-After
     open: int = 0
     most_open: int = 0
     not_before: dict[str, datetime] = field(default_factory=dict)
@@ -147,7 +148,7 @@ class Wire:
         prompt, model = _prompt(body), body.get("model") or path.split("/")[-1].split(":")[0]
         attempt = self.attempts[prompt]
         self.attempts[prompt] += 1
-        self.early += datetime.now(UTC) < self.not_before.pop(
+        self.early[prompt] += datetime.now(UTC) < self.not_before.pop(
             prompt, datetime.min.replace(tzinfo=UTC)
         )
         if self.latency:
@@ -177,8 +178,8 @@ class Wire:
         elif fault[:3].isdigit():
             headers = []
             if fault == "429 seconds":
-                self.not_before[prompt] = datetime.now(UTC) + timedelta(seconds=0.2)
-                headers = ["retry-after: 0.2"]
+                self.not_before[prompt] = datetime.now(UTC) + timedelta(seconds=self.pause)
+                headers = [f"retry-after: {self.pause}"]
             elif fault == "429 date":
                 soon = (datetime.now(UTC) + timedelta(seconds=1)).replace(microsecond=0)
                 self.not_before[prompt] = soon

@@ -264,6 +264,8 @@ class Run:
     async def _answer(self, key: str) -> None:
         request, why = self.todo[key], ""
         worst = request.worst()
+        if asked := self.store.pause(key):  # of a process that was stopped or killed meanwhile
+            await self.sleep(self.pause(0, asked))
         for attempt in range(self.calls.tries):
             call = await self._reserve(key, worst)
             if call is None:
@@ -279,7 +281,8 @@ class Run:
                 if failure.action == "record":
                     reply = Reply("invalid", finish=why, usage=Usage())
                     return self.record(call, request, reply, worst)
-                self.store.settle(call, worst if failure.billed else 0.0, type(error).__name__)
+                cost = worst if failure.billed else 0.0
+                self.store.settle(call, cost, type(error).__name__, wait=failure.wait)
             else:
                 return self.record(call, request, reply, worst)
             finally:

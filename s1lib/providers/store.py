@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,10 @@ CREATE TABLE IF NOT EXISTS batches (
     made REAL NOT NULL,            -- seconds since 1970
     remote TEXT,                   -- the provider's name for it, once known
     open INTEGER DEFAULT 1
+);
+CREATE TABLE IF NOT EXISTS pauses (
+    key TEXT PRIMARY KEY,
+    until REAL NOT NULL            -- seconds since 1970; the provider wants no try before
 );
 CREATE INDEX IF NOT EXISTS flying ON calls (key) WHERE outcome IS NULL;
 """
@@ -127,15 +132,27 @@ class Store:
         return int(cursor.lastrowid or 0)
 
     def settle(
-        self, call: int, dollars: float, outcome: str, request: Any = None, reply: Any = None
+        self,
+        call: int,
+        dollars: float,
+        outcome: str,
+        request: Any = None,
+        reply: Any = None,
+        wait: float | None = None,
     ) -> None:
-        """Note how a call ended, what it cost, and its answer if it brought one."""
+        """Note how a call ended and what it cost, with its answer or the pause it brought.
+
+        `wait` is in seconds: the key is not to be asked again before, by whatever process.
+        """
         with self._errors(), self._transaction():
             key, reserved = self._db.execute(
                 "SELECT key, dollars FROM calls WHERE id=?", (call,)
             ).fetchone()
             if reply is not None:
                 self._insert(key, request, reply)
+            if wait:
+                until = time.time() + wait
+                self._db.execute("INSERT OR REPLACE INTO pauses VALUES (?, ?)", (key, until))
             self._db.execute(
                 "UPDATE calls SET dollars=?, outcome=? WHERE id=?", (dollars, outcome, call)
             )
@@ -185,6 +202,12 @@ class Store:
         with self._errors():
             return {key: (call, worst) for key, call, worst in self._db.execute(query, (label,))}
 
+    def pause(self, key: str) -> float:
+        """Seconds for which a key is not to be asked."""
+        with self._errors():
+            row = self._db.execute("SELECT until FROM pauses WHERE key=?", (key,)).fetchone()
+        return max(0.0, row[0] - time.time()) if row else 0.0
+
     def outcomes(self) -> dict[str, int]:
         """How many calls ended how, over the store's whole life."""
         query = "SELECT coalesce(outcome, 'in flight'), count(*) FROM calls GROUP BY 1"
@@ -211,6 +234,7 @@ class Store:
         query = f"SELECT count(*), total(dollars) FROM calls WHERE {where}"
         self.lost = Lost(*self._db.execute(query).fetchone())
         self._db.execute(f"UPDATE calls SET outcome='killed' WHERE {where}")
+        self._db.execute("DELETE FROM pauses WHERE until < ?", (time.time(),))
         (self.spent,) = self._db.execute("SELECT total(dollars) FROM calls").fetchone()
 
     @contextlib.contextmanager
