@@ -97,6 +97,8 @@ class Training(Section):
     overlong: Literal["error", "cut"] = "error"
     checkpointing: bool = True
     save_every: int = Field(default=100, ge=1, description="steps between checkpoints")
+    seeds: int = Field(default=1, ge=1, description="trainings of each model that is compared")
+    at_once: int = Field(default=1, ge=1, description="trainings side by side, sharing the cores")
 
 
 class Evaluation(Section):
@@ -117,6 +119,25 @@ class Evaluation(Section):
         return self
 
 
+class Methods(Section):
+    """Chapters 07-08: the rivals of budget forcing. Bounds are upper bounds of thinking."""
+
+    tokens: tuple[int, ...] = Field(description="bounds that token-conditional prompts name")
+    steps: tuple[int, ...] = Field(description="bounds that step-conditional prompts name")
+    step_tokens: int = Field(ge=1, description="tokens that a step may have (Control; paper: 100)")
+    rejection: tuple[int, ...] = Field(description="bounds of rejection sampling, in tokens")
+    samples: int = Field(ge=2, description="samples per problem, shared by rejection and votes")
+    temperature: float = Field(default=1.0, gt=0, description="of these samples")
+
+
+class Ablations(Section):
+    """Chapter 09: rivals of the selected set, trained like it."""
+
+    examples: tuple[int, ...] = Field(description="sizes of the parts of the set, ascending")
+    cut: float = Field(default=0.74, gt=0, lt=1, description="share of traces cut (Table 8)")
+    full_epochs: int = Field(default=5, ge=1, description="passes over the whole pool")
+
+
 class Profile(Section):
     """One run of the book. `run` is the folder that all artifacts live in."""
 
@@ -130,6 +151,8 @@ class Profile(Section):
     selection: Selection
     training: Training
     evaluation: Evaluation
+    methods: Methods
+    ablations: Ablations
 
 
 def load_profile(name: str, run: str | Path = "", **changes: Any) -> Profile:
