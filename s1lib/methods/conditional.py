@@ -1,0 +1,146 @@
+"""Conditional control: a suffix of the question says how long to think (paper, appendix E.1).
+
+| method | the suffix names | the model was trained |
+|---|---|---|
+| token-conditional | an upper bound in tokens | on traces up to the next power of two |
+| step-conditional | an upper bound in steps | on traces that count their steps down |
+| class-conditional | short or long | on nothing of the kind |
+
+Each generation's `condition` is what was asked for (`128`, `short`), its `method` is named as in
+Table 3. Training texts are made by `s1lib.selection`; a test holds prompts against them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pandas as pd
+from transformers import PreTrainedTokenizerBase
+
+from s1lib import selection
+from s1lib.decoding import Forcing, Generation
+from s1lib.decoding.decoder import Decoder
+from s1lib.methods.exam import Prompts, examine
+
+TOKEN, STEP, CLASS = "token-conditional", "step-conditional", "class-conditional"
+FORCED = " + forcing"
+CLASSES = {
+    "short": "\n\nAnswer after a short amount of thinking.",
+    "long": "\n\nAnswer after a long amount of thinking.",
+}
+
+
+def suffix(bound: int, unit: str) -> str:
+    """What is appended to a question; `unit` is `tokens` or `steps`."""
+    return f"\n\nThink for up to {bound} {unit}."
+
+
+def control_sets(
+    table: pd.DataFrame, tokenizer: PreTrainedTokenizerBase
+) -> dict[str, pd.DataFrame]:
+    """The training sets `token` and `step` (id, budget, text) from the rows of s1K.
+
+    A trace has as many tokens as the decoder will count: the newlines at both its ends are
+    thinking, too.
+    """
+    traces = [one[0].strip() for one in table["thinking_trajectories"]]
+    texts = [f"\n{trace}\n" for trace in traces]
+    lengths = [len(tokenizer.encode(text, add_special_tokens=False)) for text in texts]
+    rows = table.assign(thinking=traces, thinking_tokens=lengths)
+    return {
+        "token": selection.token_conditional(rows, tokenizer),
+        "step": selection.step_conditional(rows, tokenizer),
+    }
+
+
+def ask_tokens(decoder: Decoder, tests: pd.DataFrame, bound: int) -> list[Generation]:
+    """All problems with `bound` tokens asked for, without forcing and then with it.
+
+    Both come from one trunk: the forced run is the other one, cut at the bound.
+    """
+
+    def decode(prompts: Prompts, ids: list[str]) -> list[Generation]:
+        cells = decoder.sweep(prompts, [bound], ids=ids, condition=str(bound))
+        return [replace(one, method=TOKEN + FORCED * (one.budget is not None)) for one in cells]
+
+    return examine(tests, decoder.tokenizer, decode, suffix(bound, "tokens"))
+
+
+def ask_steps(decoder: Decoder, tests: pd.DataFrame, bound: int) -> list[Generation]:
+    """All problems with `bound` steps asked for, without forcing and then with it.
+
+    Forcing ends thinking where the countdown reaches 0; without it the model goes on from there.
+    """
+
+    def decode(prompts: Prompts, ids: list[str]) -> list[Generation]:
+        forced = run_steps(decoder, prompts, ids, condition=str(bound))
+        free = [replace(one, method=STEP) for one in go_on(decoder, forced)]
+        return free + [replace(one, method=STEP + FORCED) for one in forced]
+
+    return examine(tests, decoder.tokenizer, decode, suffix(bound, "steps"))
+
+
+def ask_class(decoder: Decoder, tests: pd.DataFrame, name: str) -> list[Generation]:
+    """All problems with the prompt `CLASSES[name]`; there is nothing to force (Table 14)."""
+
+    def decode(prompts: Prompts, ids: list[str]) -> list[Generation]:
+        forcing = Forcing(delimiters=decoder.delimiters)
+        return decoder.generate(prompts, forcing, ids=ids, method=CLASS, condition=name)
+
+    return examine(tests, decoder.tokenizer, decode, CLASSES[name])
+
+
+def run_steps(
+    decoder: Decoder, prompts: Prompts, ids: list[str], condition: str = ""
+) -> list[Generation]:
+    """Greedy runs in the step format, ended at the header `0 steps left`."""
+    forcing = Forcing(steps=True, delimiters=decoder.delimiters)
+    return decoder.generate(prompts, forcing, ids=ids, condition=condition)
+
+
+def go_on(decoder: Decoder, runs: list[Generation]) -> list[Generation]:
+    """The same runs without forcing: those that were ended at 0 go on to their own end.
+
+    The forced run is a prefix of the free one, so only what follows is decoded. A trace that
+    fills the window is closed there, as with every method.
+    """
+    found = list(runs)
+    while open_ := [place for place, one in enumerate(found) if one.thinking_end == "steps"]:
+        prompts = [
+            [*found[place].prompt, *found[place].opening, *found[place].thinking] for place in open_
+        ]
+        rest = run_steps(decoder, prompts, [found[place].id for place in open_])
+        for place, more in zip(open_, rest, strict=True):
+            found[place] = _joined(found[place], more)
+    return found
+
+
+def _joined(one: Generation, more: Generation) -> Generation:
+    """`one` without its forced end, and `more`, which went on from there.
+
+    The header at which `one` ended was sampled, so its turn start and its 0, which `more` was
+    given and sampled again, count as sampled once.
+    """
+    before, opening = len(one.opening) + len(one.thinking), len(more.opening)
+    kept = tuple(place for place in one.forced if place < before)
+    return replace(
+        one,
+        thinking=one.thinking + more.opening + more.thinking,
+        closing=more.closing,
+        answer=more.answer,
+        forced=kept + tuple(before + place for place in more.forced if place >= opening),
+        thinking_end=more.thinking_end,
+        answer_end=more.answer_end,
+        sampled=one.sampled + more.sampled - 1,
+        text=more.text,
+    )
+
+
+def step_counter(tokenizer: PreTrainedTokenizerBase) -> Callable[[Generation], int]:
+    """Counts the steps of a generation in the step format: its headers.
+
+    The turn start of the first is the opening, so it counts although it is not in the trace.
+    """
+    (start,) = tokenizer.encode("<|im_start|>", add_special_tokens=False)
+    return lambda one: len(one.opening) + one.thinking.count(start)
