@@ -119,8 +119,8 @@ def go_on(decoder: Decoder, runs: list[Generation]) -> list[Generation]:
 def _joined(one: Generation, more: Generation) -> Generation:
     """`one` without its forced end, and `more`, which went on from there.
 
-    The header at which `one` ended was sampled, so its turn start and its 0, which `more` was
-    given and sampled again, count as sampled once.
+    Tokens that the free run pays for: the thinking of `one`, the turn start at which it ended,
+    and all of `more`; the answer that `one` was forced to give is not part of it.
     """
     before, opening = len(one.opening) + len(one.thinking), len(more.opening)
     kept = tuple(place for place in one.forced if place < before)
@@ -132,7 +132,7 @@ def _joined(one: Generation, more: Generation) -> Generation:
         forced=kept + tuple(before + place for place in more.forced if place >= opening),
         thinking_end=more.thinking_end,
         answer_end=more.answer_end,
-        sampled=one.sampled + more.sampled - 1,
+        sampled=one.thinking_tokens + 1 + more.sampled,
         text=more.text,
     )
 
