@@ -130,7 +130,7 @@ def test_a_joined_run_knows_which_tokens_were_forced(tiny_tokenizer):
     free, _ = free_and_forced(by_heart(tiny_tokenizer, text))
     forced = [token for token, mask in zip(free.ids, free.mask, strict=True) if mask]
     assert forced == [*free.opening, *free.closing]
-    ends = 2  # the turn start at which thinking ended, and the end of the turn
+    ends = len(free.closing) + 1  # the model wrote both the header and the end of its turn
     assert free.sampled == free.thinking_tokens + len(free.answer) + ends
 
 
