@@ -17,7 +17,7 @@ END_OF_TEXT = "<|endoftext|>"
 LONGEST = 32
 WORKED_LINES = 20
 DIRECT = 0.3
-CHOICE = 0.2
+CHOICE = 0.3
 
 
 def documents(seed: int) -> Iterator[str]:

@@ -130,13 +130,13 @@ def benchmark(name: str, n: int, seed: int) -> list[Row]:
     rng = random.Random(f"benchmark/{name}/{seed}")
     found: dict[str, Row] = {}
     while len(found) < n:
-        row = _draw(rng, kind)
+        row = _draw(rng, kind, held_out=True)
         found.setdefault(row["question"], row)
     return list(found.values())
 
 
-def _draw(rng: random.Random, kind: Source) -> Row:
-    problem = make_problem(rng, rng.choice(kind.families), *kind.steps)
+def _draw(rng: random.Random, kind: Source, held_out: bool = False) -> Row:
+    problem = make_problem(rng, rng.choice(kind.families), *kind.steps, held_out)
     options = draw_options(problem, rng) if kind.choice else None
     facts: Row = {
         "family": problem.family.name,

@@ -116,7 +116,15 @@ def _check(step: Step, rng: random.Random) -> str:
 
 
 def _so(answer: str, options: list[str] | None) -> str:
-    return f"So {answer},{_letter(answer, options)}." if options else f"So {answer}."
+    """The answer; with options, a look along them up to the one that says the same."""
+    if not options:
+        return f"So {answer}."
+    letter = _letter(answer, options)
+    if answer not in options:
+        looks = [f"{at} {option} no" for at, option in zip("ABCD", options, strict=True)]
+        return f"So {answer}:{','.join(looks)},nearest {letter}."
+    before = [f"{at} {option} no" for at, option in zip("ABCD", options, strict=True) if at < letter]
+    return f"So {answer}:{','.join([*before, f'{letter} {answer} yes'])}."
 
 
 def _letter(answer: str, options: list[str] | None) -> str:
