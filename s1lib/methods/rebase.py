@@ -1,0 +1,201 @@
+"""REBASE: tree search whose width follows a process reward (Wu et al. 2024, arXiv 2408.00724).
+
+All traces make one step; a reward model scores them; then those that are not finished share the
+width that is left, in proportion to softmax(reward / balance), and each goes on as often as its
+share says, or not at all. When all are finished, their answers vote. With equal rewards every
+trace goes on once, and REBASE is majority voting, token for token.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from s1lib.artifacts import RunError
+from s1lib.decoding.decoder import Decoder
+from s1lib.decoding.forcing import Forcing
+from s1lib.decoding.record import Generation
+from s1lib.decoding.tree import Stepper, Steps
+from s1lib.methods.majority import vote
+from s1lib.methods.reward import Reward
+from s1lib.progress import progress
+
+METHOD = "REBASE"
+
+
+@dataclass(eq=False)
+class Node:
+    """A trace after one more step. `number` names its stream of random numbers.
+
+    `tokens` were sampled in this step, `children` is how often the trace goes on from here (0
+    where it is finished or dropped).
+    """
+
+    trace: Stepper
+    number: int
+    parent: Node | None = None
+    tokens: int = 0
+    reward: float = 0.0
+    children: int = 0
+
+    @property
+    def finished(self) -> bool:
+        return not self.trace.paused
+
+    @property
+    def depth(self) -> int:
+        return 0 if self.parent is None else self.parent.depth + 1
+
+    @property
+    def scored(self) -> list[int]:
+        """The ids that the reward model reads: prompt and trace, without the answer."""
+        return self.trace.ids[: self.trace.thinking_stop]
+
+
+@dataclass
+class Tree:
+    """The search for one problem; `nodes` in the order in which they were made."""
+
+    problem: int
+    nodes: list[Node] = field(default_factory=list)
+    streams: int = 0
+
+    @property
+    def leaves(self) -> list[Node]:
+        return [node for node in self.nodes if node.finished]
+
+    @property
+    def paid(self) -> int:
+        """Tokens sampled, those of dropped traces too; a shared beginning counts once."""
+        return sum(node.tokens for node in self.nodes)
+
+    def stream(self) -> int:
+        self.streams += 1
+        return self.streams - 1
+
+
+def shares(rewards: Sequence[float], width: int, balance: float = 0.2) -> list[int]:
+    """How often each trace goes on, `width` in all (reference: `eval/rebase`).
+
+    From the best reward down, each gets its share of the width by softmax(reward / balance),
+    rounded up, as long as there is width left; of equal rewards the first goes first.
+    """
+    values = np.asarray(rewards, dtype=float) / balance
+    weights = np.exp(values - values.max(initial=-np.inf))
+    wanted = np.ceil(np.round(width * weights / weights.sum(), 9)).astype(int)
+    found, left = [0] * len(rewards), width
+    for index in np.argsort(-values, kind="stable"):
+        found[index] = min(int(wanted[index]), left)
+        left -= found[index]
+    return found
+
+
+def rebase(
+    decoder: Decoder,
+    prompts: Sequence[Sequence[int]],
+    reward: Reward,
+    *,
+    ids: Sequence[str],
+    width: int = 16,
+    budget: int | None = None,
+    balance: float = 0.2,
+    temperature: float = 0.5,
+    seed: int = 0,
+    live: int = 128,
+) -> Iterator[tuple[Tree, list[Generation]]]:
+    """Search each problem; yields its tree and `width` generations, problem by problem.
+
+    A trace that reaches `budget` thinking tokens is made to answer. The whole bill of a search is
+    on its first generation (`sampled` of the others is 0), and `condition` holds each one's
+    reward. About `live` traces are decoded side by side; results do not depend on it.
+    """
+    if width < 1:
+        raise RunError(f"width={width} leaves no trace to search with: use 1 or more")
+    size = max(1, live // width)
+    groups = [range(i, min(i + size, len(prompts))) for i in range(0, len(prompts), size)]
+    steps = Steps(
+        decoder,
+        prompts,
+        Forcing(budget=budget, delimiters=decoder.delimiters),
+        ids=ids,
+        live=width * size,
+        temperature=temperature,
+        seed=seed,
+        method=METHOD,
+    )
+    for group in progress(groups, f"{METHOD}, {size} problems at a time"):
+        trees = [Tree(problem) for problem in group]
+        frontier = [
+            (tree, Node(steps.root(tree.problem), tree.stream()))
+            for tree in trees
+            for _ in range(width)
+        ]
+        while frontier:
+            _advance(steps, frontier)
+            scores = reward([node.scored for _, node in frontier])
+            for (_, node), score in zip(frontier, scores, strict=True):
+                node.reward = float(score)
+            frontier = [(tree, child) for tree in trees for child in _expand(tree, width, balance)]
+        for tree in trees:
+            yield tree, _generations(steps, tree)
+
+
+def _advance(steps: Steps, frontier: list[tuple[Tree, Node]]) -> None:
+    asked = [(tree.problem, node.number, node.trace) for tree, node in frontier]
+    for index, trace in steps.advance(asked):
+        frontier[index][1].tokens = len(trace.sampled)
+    for tree, node in frontier:
+        tree.nodes.append(node)
+
+
+def _expand(tree: Tree, width: int, balance: float) -> list[Node]:
+    """The next traces: the first child of a node goes on with its parent's random numbers."""
+    deepest = max(node.depth for node in tree.nodes)
+    paused = [node for node in tree.nodes if node.depth == deepest and not node.finished]
+    left = width - len(tree.leaves)
+    if not paused:
+        return []
+    found = []
+    for node, count in zip(paused, shares([n.reward for n in paused], left, balance), strict=True):
+        node.children = count
+        for child in range(count):
+            number = tree.stream() if child else node.number
+            found.append(Node(node.trace.fork(), number, node))
+    return found
+
+
+def _generations(steps: Steps, tree: Tree) -> list[Generation]:
+    leaves = sorted(tree.leaves, key=lambda node: node.number)
+    return [
+        steps.generation(
+            node.trace,
+            tree.problem,
+            sample,
+            0 if sample else tree.paid,
+            condition=f"reward {node.reward:.6f}",
+        )
+        for sample, node in enumerate(leaves)
+    ]
+
+
+def votes(record: pd.DataFrame, weighted: bool = False) -> pd.DataFrame:
+    """The vote of each search of one benchmark: id, right (0 to 1), tokens paid.
+
+    `record` holds the graded generations; `weighted=True` weighs an answer by its reward.
+    """
+    rows = []
+    for name, part in record.groupby("id", sort=False):
+        rewards = [float(text.removeprefix("reward ")) for text in part["condition"]]
+        weights = [_positive(value) for value in rewards] if weighted else None
+        right = vote(part["raw"].tolist(), part["verdict"].tolist(), weights)
+        rows.append({"id": name, "right": right, "tokens": int(part["sampled"].sum())})
+    return pd.DataFrame(rows)
+
+
+def _positive(reward: float) -> float:
+    """A probability stays what it is; a logit becomes one."""
+    return reward if 0 <= reward <= 1 else 1 / (1 + math.exp(-reward))

@@ -1,0 +1,198 @@
+"""Process reward models at work: how promising is a trace after each of its steps?
+
+`RewardModel` is the one that `s1lib.training.reward` trains; it reads only what is new of a trace.
+`HubReward` reads a published one as the reference does. Both are called with whole sequences of
+ids (prompt and trace so far) and give one number each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
+
+from s1lib.artifacts import RunError
+from s1lib.decoding.tree import Shelf, blank_lines
+from s1lib.metrics import Estimate, resampled_means
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Floats = NDArray[np.float64]
+Sequences = Sequence[Sequence[int]]
+
+
+class Reward(Protocol):
+    def __call__(self, traces: Sequences) -> Floats:
+        """Rewards, shape [traces]; higher is more promising."""
+
+
+class RewardModel:
+    """Probability that a trace ends in the right answer, shape [traces].
+
+    `kept` caches of traces are kept, so that a trace that goes on from one scored before costs
+    its new tokens only. Traces are at most `longest` tokens long. Raises `RunError` if the folder
+    holds no reward model.
+    """
+
+    def __init__(
+        self, folder: str | Path, *, longest: int = 1024, rows: int = 64, kept: int = 256
+    ) -> None:
+        import torch
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+        from s1lib.decoding.network import Network
+
+        if not (Path(folder) / "config.json").is_file():
+            raise RunError(f"{folder} has no reward model. Train it with: python -m s1lib run")
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        judge: Any = AutoModelForSequenceClassification.from_pretrained(
+            str(folder), dtype=torch.float32
+        ).to(device)
+        shape = SimpleNamespace(
+            config=judge.config,
+            device=judge.device,
+            dtype=judge.dtype,
+            model=judge.model,
+            get_output_embeddings=lambda: judge.score,
+        )
+        self.network, self.rows = Network(shape, 1), rows
+        self.network.reserve(rows + kept, longest)
+        self.shelf = Shelf(self.network, rows, kept)
+        self.pauses = blank_lines(AutoTokenizer.from_pretrained(str(folder)))
+
+    def __call__(self, traces: Sequences) -> Floats:
+        rewards = np.empty(len(traces))
+        order = sorted(range(len(traces)), key=lambda index: -len(traces[index]))
+        for start in range(0, len(order), self.rows):
+            part = order[start : start + self.rows]
+            rewards[part] = self._score([list(traces[index]) for index in part])
+        return rewards
+
+    def _score(self, traces: list[list[int]]) -> Floats:
+        import torch
+
+        from s1lib.decoding.network import Chunk
+
+        last = np.array([len(trace) - 1 for trace in traces])
+        tokens = [np.array([trace[-1] for trace in traces])]
+        places, rows = [last], [np.arange(len(traces))]
+        chunks, offset = [], len(traces)
+        for row, trace in enumerate(traces):
+            known = self._known(trace, row)
+            size = len(trace) - 1 - known
+            if size:
+                tokens.append(np.array(trace[known:-1]))
+                places.append(np.arange(known, len(trace) - 1))
+                rows.append(np.full(size, row))
+                chunks.append(Chunk(row, known, size, offset))
+                offset += size
+        flat = torch.from_numpy(np.stack([np.concatenate(x) for x in (tokens, places, rows)]))
+        flat = flat.to(self.network.device)
+        logits = self.network.forward(flat[0], flat[1], flat[2], len(traces), chunks, last.tolist())
+        for row, trace in enumerate(traces):
+            self.shelf.put(trace, row, len(trace))
+        return torch.sigmoid(logits[:, 0].double()).cpu().numpy()
+
+    def _known(self, trace: list[int], row: int) -> int:
+        """Take from the shelf the longest beginning of the trace that was scored before."""
+        for stop in range(len(trace) - 1, 0, -1):
+            if trace[stop - 1] in self.pauses and (known := self.shelf.take(trace[:stop], row)):
+                return known
+        return 0
+
+
+class HubReward:
+    """A process reward model of the hub, read as the reference does (`eval/rebase`).
+
+    The text becomes `Step i: ... ки` lines, and the reward is the logit with number `token` after
+    the last line. `tokenizer` is that of the decoder, whose ids are turned into text.
+    """
+
+    def __init__(self, name: str, tokenizer: PreTrainedTokenizerBase, token: int = 8094) -> None:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        self.theirs, self.token = tokenizer, token
+        self.tokenizer = AutoTokenizer.from_pretrained(name)
+        self.model: Any = AutoModelForCausalLM.from_pretrained(
+            name, dtype=torch.bfloat16, device_map="auto"
+        )
+
+    def __call__(self, traces: Sequences) -> Floats:
+        import torch
+
+        rewards = []
+        for trace in traces:
+            text = step_lines(str(self.theirs.decode(list(trace), skip_special_tokens=True)))
+            ids = self.tokenizer(text, return_tensors="pt").to(self.model.device)
+            with torch.inference_mode():
+                rewards.append(float(self.model(**ids).logits[0, -1, self.token]))
+        return np.array(rewards)
+
+
+def step_lines(text: str) -> str:
+    """A question and steps that are parted by blank lines, in the form that Llemma's PRM reads."""
+    question, *steps = [part.strip() for part in text.split("\n\n") if part.strip()]
+    lines = [f"Step {number}: {step} ки" for number, step in enumerate(steps, start=1)]
+    return "\n".join([question, *lines])
+
+
+def auc(scores: ArrayLike, right: ArrayLike, problems: ArrayLike, seed: int = 0) -> Estimate:
+    """Area under the ROC curve, in percent, with a bootstrap over problems.
+
+    How often a right trace scores above a wrong one (ties count half). All arrays have shape
+    [scored steps]; `n` is the number of problems. Raises `RunError` if one label is missing.
+    """
+    values, labels = np.asarray(scores, float), np.asarray(right, bool)
+    if labels.all() or not labels.any():
+        raise RunError("an AUC needs right and wrong traces: hold out more questions")
+    names, where = np.unique(np.asarray(problems), return_inverse=True)
+    draws = np.random.default_rng(seed).integers(0, len(names), (1000, len(names)))
+    found = []
+    for draw in draws:
+        weight = np.bincount(draw, minlength=len(names))[where]
+        rows = np.repeat(np.arange(len(values)), weight)
+        if labels[rows].any() and not labels[rows].all():
+            found.append(_area(values[rows], labels[rows]))
+    low, high = np.percentile(found, (2.5, 97.5))
+    return {
+        "value": round(_area(values, labels), 2),
+        "n": len(names),
+        "ci95": [round(float(low), 2), round(float(high), 2)],
+    }
+
+
+def auc_within(scores: ArrayLike, right: ArrayLike, problems: ArrayLike, seed: int = 0) -> Estimate:
+    """The same among traces of one problem only: what a search can use, averaged over pairs.
+
+    `n` counts the problems with both right and wrong traces.
+    """
+    values, labels, names = np.asarray(scores, float), np.asarray(right, bool), np.asarray(problems)
+    pairs, won = [], []
+    for name in np.unique(names):
+        good, bad = (values[(names == name) & (labels == truth)] for truth in (True, False))
+        if len(good) and len(bad):
+            gap = good[:, None] - bad[None, :]
+            pairs.append(gap.size)
+            won.append((gap > 0).sum() + 0.5 * (gap == 0).sum())
+    if not pairs:
+        raise RunError("no problem has right and wrong traces: hold out more questions")
+    means = resampled_means([won, pairs], seed=seed)
+    low, high = np.percentile(100 * means[:, 0] / means[:, 1], (2.5, 97.5))
+    return {
+        "value": round(100 * sum(won) / sum(pairs), 2),
+        "n": len(pairs),
+        "ci95": [round(float(low), 2), round(float(high), 2)],
+    }
+
+
+def _area(values: Floats, labels: NDArray[np.bool_]) -> float:
+    ranks, good = rankdata(values), int(labels.sum())
+    above = ranks[labels].sum() - good * (good + 1) / 2
+    return float(100 * above / (good * (len(values) - good)))

@@ -1,0 +1,166 @@
+"""Tree search on a tiny model: widths, streams, forks and bills."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from test_engine import ANSWER, WINDOW, decoder, prompts
+
+from s1lib.artifacts import RunError
+from s1lib.decoding.decoder import Decoder
+from s1lib.decoding.engine import TorchDecoder
+from s1lib.decoding.forcing import Forcing
+from s1lib.decoding.record import from_table, grade_record, to_table
+from s1lib.decoding.tree import blank_lines
+from s1lib.methods.rebase import rebase, shares, votes
+
+__all__ = ["decoder", "prompts"]
+
+HEAT, WIDTH, BUDGET = 1.0, 4, 48
+
+
+@pytest.fixture(scope="module")
+def talker(tiny_model, tiny_tokenizer):
+    """The tiny model with a liking for blank lines, so that its traces have steps."""
+    import copy
+
+    model = copy.deepcopy(tiny_model)
+    pauses = sorted(blank_lines(tiny_tokenizer))
+    model.lm_head.weight.data[pauses] *= 1.5
+    return TorchDecoder(model, tiny_tokenizer, window=WINDOW, answer_tokens=ANSWER, rows=7)
+
+
+def flat(traces):
+    return np.zeros(len(traces))
+
+
+def by_length(traces):
+    """A reward that tells traces apart and depends on nothing else."""
+    return np.array([sum(trace) % 11 / 10 for trace in traces])
+
+
+def search(decoder, prompts, reward, **changes):
+    settings = {"width": WIDTH, "budget": BUDGET, "temperature": HEAT, "seed": 3, "live": 8}
+    ids = changes.pop("ids", None) or [str(i) for i in range(len(prompts))]
+    return list(rebase(decoder, prompts, reward, ids=ids, **{**settings, **changes}))
+
+
+def test_a_share_is_rounded_up_from_the_best_reward_down():
+    assert shares([0.9, 0.1, 0.1], 4, balance=0.2) == [4, 0, 0]
+    assert shares([0.5, 0.4, 0.1], 16, balance=0.2) == [10, 6, 0]
+    assert shares([0.1, 0.5], 1) == [0, 1]
+
+
+def test_equal_rewards_share_the_width_equally():
+    assert shares([0.3] * 8, 8) == [1] * 8
+    assert shares([0.3] * 3, 8) == [3, 3, 2]
+
+
+@pytest.mark.parametrize("width", [1, 5, 16])
+def test_shares_use_up_the_width(width):
+    rewards = np.random.default_rng(width).random(7)
+    found = shares(rewards, width)
+    assert sum(found) == width
+    order = np.argsort(-rewards)
+    assert all(found[a] >= found[b] for a, b in zip(order[:-1], order[1:-1], strict=False))
+
+
+def test_with_equal_rewards_rebase_is_the_pool_of_samples_token_for_token(talker, prompts):
+    trees = search(talker, prompts[:6], flat)
+    assert any(len(tree.nodes) > WIDTH for tree, _ in trees)
+    names = [str(i) for i in range(6)]
+    forcing = Forcing(budget=BUDGET)
+    pool = talker.generate(prompts[:6], forcing, ids=names, temperature=HEAT, seed=3, samples=WIDTH)
+    searched = [one for _, found in trees for one in found]
+    assert [one.ids for one in searched] == [one.ids for one in pool]
+    assert [one.thinking_end for one in searched] == [one.thinking_end for one in pool]
+    assert sum(tree.paid for tree, _ in trees) == sum(one.sampled for one in pool)
+
+
+def test_a_search_does_not_depend_on_what_else_is_decoded(talker, prompts):
+    together = [found for _, found in search(talker, prompts[:6], by_length)]
+    for live in (4, 24):
+        assert [found for _, found in search(talker, prompts[:6], by_length, live=live)] == together
+    (_, alone), *_ = search(talker, prompts[2:3], by_length, ids=["2"])
+    assert alone == together[2]
+
+
+def test_forks_from_the_shelf_are_what_a_backend_without_one_decodes(talker, prompts):
+    """The same search with whole prefixes fed again at every step."""
+
+    class Feeding(Decoder):
+        def __init__(self, inner):
+            self.__dict__.update(inner.__dict__)
+            self._inner = inner
+
+        def _run(self, jobs, temperature):
+            return self._inner._run(jobs, temperature)
+
+    kept = [found for _, found in search(talker, prompts[:4], by_length)]
+    fed = [found for _, found in search(Feeding(talker), prompts[:4], by_length)]
+    assert fed == kept
+
+
+def test_all_width_ends_in_leaves_and_the_bill_counts_shared_tokens_once(talker, prompts):
+    trees = search(talker, prompts[:6], by_length)
+    forked = 0
+    for tree, found in trees:
+        assert len(tree.leaves) == len(found) == WIDTH
+        assert sum(one.sampled for one in found) == tree.paid
+        along = sum(len(node.trace.sampled) for node in tree.nodes)
+        assert tree.paid == along
+        forked += sum(node.children > 1 for node in tree.nodes)
+        for node in tree.nodes:
+            if node.parent:
+                assert node.trace.ids[: len(node.parent.trace.ids)] == node.parent.trace.ids
+    assert forked
+
+
+def test_a_trace_never_exceeds_its_budget(talker, prompts):
+    for _, found in search(talker, prompts[:6], by_length):
+        assert max(one.thinking_tokens for one in found) <= BUDGET
+
+
+def test_a_width_of_one_is_plain_sampling_whatever_the_reward(talker, prompts):
+    searched = [
+        one for _, found in search(talker, prompts[:4], by_length, width=1) for one in found
+    ]
+    names = [str(i) for i in range(4)]
+    plain = talker.generate(
+        prompts[:4], Forcing(budget=BUDGET), ids=names, temperature=HEAT, seed=3
+    )
+    assert [one.ids for one in searched] == [one.ids for one in plain]
+
+
+def test_a_width_of_zero_is_refused(talker, prompts):
+    with pytest.raises(RunError, match="width=0"):
+        search(talker, prompts[:1], flat, width=0)
+
+
+def test_no_problems_are_searched_without_complaint(talker):
+    assert search(talker, [], flat) == []
+
+
+def test_votes_are_read_from_the_record_alone(talker, prompts):
+    (_, found), *_ = search(talker, prompts[:1], by_length)
+    said = ["Answer: 5", "Answer: 6", "Answer: 6", "nothing"]
+    rewards = [0.9, 0.2, 0.2, 0.9]
+    spoken = [
+        replace(one, text=text, condition=f"reward {reward}")
+        for one, text, reward in zip(found, said, rewards, strict=True)
+    ]
+    record = to_table(grade_record(spoken, {"0": ("5", "integer")}))
+    assert from_table(record)[0].method == "REBASE"
+    (plain,) = votes(record).to_dict("records")
+    (weighted,) = votes(record, weighted=True).to_dict("records")
+    assert (plain["right"], weighted["right"]) == (0, 1)
+    assert plain["tokens"] == sum(one.sampled for one in found)
+
+
+def test_steps_end_at_blank_lines_however_they_are_written(tiny_tokenizer):
+    pauses = blank_lines(tiny_tokenizer)
+    texts = [tiny_tokenizer.decode([token]) for token in range(len(tiny_tokenizer))]
+    assert pauses == {token for token, text in enumerate(texts) if text.endswith("\n\n")}
+    assert pauses
