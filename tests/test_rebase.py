@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -64,7 +65,7 @@ def test_shares_use_up_the_width(width):
     found = shares(rewards, width)
     assert sum(found) == width
     order = np.argsort(-rewards)
-    assert all(found[a] >= found[b] for a, b in zip(order[:-1], order[1:-1], strict=False))
+    assert all(found[a] >= found[b] for a, b in itertools.pairwise(order))
 
 
 def test_with_equal_rewards_rebase_is_the_pool_of_samples_token_for_token(talker, prompts):

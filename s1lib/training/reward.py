@@ -68,15 +68,19 @@ def train(
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
     from transformers import AutoModelForSequenceClassification, get_linear_schedule_with_warmup
+    from transformers.utils import logging
 
     if len({trace.right for trace in traces}) < 2:
         raise RunError("the reward model needs right and wrong traces: sample more questions")
     torch.manual_seed(seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     path = model_path(model)
+    said = logging.get_verbosity()
+    logging.set_verbosity_error()  # it would report that the head is new
     judge: Any = AutoModelForSequenceClassification.from_pretrained(
         path, num_labels=1, dtype=torch.float32
     ).to(device)
+    logging.set_verbosity(said)
     batches = _batches(traces, batch, epochs, np.random.default_rng(seed))
     optimizer = torch.optim.AdamW(judge.parameters(), lr=learning_rate, weight_decay=0.01)
     warm = max(1, len(batches) // 10)

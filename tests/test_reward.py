@@ -1,0 +1,138 @@
+"""The reward model: what it learns from, what it says, and that its cache changes nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification
+
+from s1lib.artifacts import RunError
+from s1lib.decoding.record import Generation
+from s1lib.decoding.tree import blank_lines
+from s1lib.methods.reward import RewardModel, auc, auc_within, step_lines
+from s1lib.training.reward import labelled, train
+
+
+@pytest.fixture(scope="module")
+def traces(tiny_tokenizer):
+    """Traces that say yes end right, traces that say no end wrong."""
+    pauses = blank_lines(tiny_tokenizer)
+    found = []
+    for number in range(96):
+        word = ("no", "yes")[number % 2]
+        text = "".join(f"x={step}:{number % 7} {word}.\n\n" for step in range(1 + number % 4))
+        found.append(
+            Generation(
+                str(number % 8),
+                tuple(tiny_tokenizer.encode(f"Find {number % 8}")),
+                (5,),
+                opening=(1,),
+                thinking=tuple(tiny_tokenizer.encode(f"{text}So {number}")),
+                verdict=("wrong", "correct")[number % 2],
+            )
+        )
+    return labelled(found, pauses)
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_model_path, traces, tmp_path_factory):
+    output = tmp_path_factory.mktemp("reward") / "reward"
+    train(str(tiny_model_path), traces, output, epochs=4, learning_rate=3e-3, batch=16)
+    return output
+
+
+def test_a_trace_is_scored_after_each_step_and_at_its_end(traces, tiny_tokenizer):
+    pauses = blank_lines(tiny_tokenizer)
+    for trace in traces:
+        *steps, last = trace.places
+        assert all(trace.ids[place] in pauses for place in steps)
+        assert last == len(trace.ids) - 1
+
+
+def test_undecided_traces_and_answers_without_thinking_teach_nothing():
+    some = [
+        Generation("a", (1,), (2,), thinking=(3,), verdict="undecided"),
+        Generation("b", (1,), (2,), verdict="correct"),
+    ]
+    assert labelled(some, {3}) == []
+
+
+def test_it_learns_which_traces_end_right(folder, traces):
+    scores = RewardModel(folder, longest=160)([trace.ids for trace in traces])
+    right = [trace.right for trace in traces]
+    assert auc(scores, right, [trace.id for trace in traces])["value"] > 90
+    assert ((scores > 0) & (scores < 1)).all()
+
+
+def test_scores_are_those_of_transformers_with_or_without_what_was_kept(folder, traces):
+    model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
+
+    @torch.no_grad()
+    def plainly(ids):
+        hidden = model.model(input_ids=torch.tensor([ids])).last_hidden_state[0, -1]
+        return float(torch.sigmoid(model.score(hidden)))
+
+    reward = RewardModel(folder, longest=160, rows=5, kept=8)
+    for share in (1, 2, 3, 3):
+        parts = [t.ids[: t.places[len(t.places) * share // 3 - 1] + 1] for t in traces[:12]]
+        expected = [plainly(part) for part in parts]
+        np.testing.assert_allclose(reward(parts), expected, atol=1e-5)
+
+
+def test_a_trace_that_goes_on_costs_its_new_tokens_only(folder, traces, monkeypatch):
+    reward = RewardModel(folder, longest=160)
+    trace = next(trace for trace in traces if len(trace.places) > 3)
+    reward([trace.ids[: trace.places[1] + 1]])
+    fed = []
+    forward = reward.network.forward
+    monkeypatch.setattr(
+        reward.network,
+        "forward",
+        lambda tokens, *rest: fed.append(len(tokens)) or forward(tokens, *rest),
+    )
+    reward([trace.ids[: trace.places[2] + 1]])
+    assert fed == [trace.places[2] - trace.places[1]]
+
+
+def test_the_same_seed_gives_the_same_weights(folder, tiny_model_path, traces, tmp_path):
+    again = tmp_path / "again"
+    train(str(tiny_model_path), traces, again, epochs=4, learning_rate=3e-3, batch=16)
+    first = (folder / "model.safetensors").read_bytes()
+    assert (again / "model.safetensors").read_bytes() == first
+    assert not list(again.rglob("*.bin"))
+
+
+def test_training_needs_both_kinds_of_traces(tiny_model_path, traces, tmp_path):
+    right = [trace for trace in traces if trace.right]
+    with pytest.raises(RunError, match="right and wrong"):
+        train(str(tiny_model_path), right, tmp_path / "never")
+    assert not (tmp_path / "never").exists()
+
+
+def test_a_folder_without_a_reward_model_is_named(tmp_path):
+    with pytest.raises(RunError, match="has no reward model"):
+        RewardModel(tmp_path / "nothing")
+
+
+def test_an_auc_counts_pairs_and_ties_as_halves():
+    assert auc([3, 2, 1], [True, False, True], "abc")["value"] == 50
+    assert auc([1, 1], [True, False], "ab")["value"] == 50
+    with pytest.raises(RunError, match="right and wrong"):
+        auc([1, 2], [True, True], "ab")
+
+
+def test_among_traces_of_one_problem_knowing_the_hard_problems_does_not_help():
+    """Scores that tell easy problems from hard ones, and nothing else."""
+    scores = [9, 9, 9, 1, 1, 1]
+    right = [True, True, False, True, False, False]
+    problems = ["easy"] * 3 + ["hard"] * 3
+    assert auc(scores, right, problems)["value"] > 60
+    within = auc_within(scores, right, problems)
+    assert (within["value"], within["n"]) == (50, 2)
+
+
+def test_steps_are_written_the_way_the_published_reward_model_reads_them():
+    assert step_lines("Find x.\n\nx=1 no.\n\nx=2 yes.\n\n") == (
+        "Find x.\nStep 1: x=1 no. ки\nStep 2: x=2 yes. ки"
+    )
