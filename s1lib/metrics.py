@@ -7,6 +7,7 @@ problems and keep a problem's runs together, so that two runs are compared on th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -70,32 +71,61 @@ def wilson(correct: int, n: int) -> list[float]:
 def accuracy(correct: ArrayLike, seed: int = 0) -> Estimate:
     """Accuracy over problems with its 95% interval.
 
-    `correct` has shape [problems]: true or false (Wilson's interval), or a share between 0 and 1
-    such as a problem's mean over training seeds (bootstrap over problems).
+    `correct` has shape [problems] or, for several training seeds, [seeds, problems]: true or
+    false, or a share between 0 and 1. One seed's verdicts get Wilson's interval, all else the
+    bootstrap of `resampled_levels`.
     """
-    share = _runs(correct)
-    if np.isin(share, (0, 1)).all():
-        interval = wilson(int(share.sum()), share.size)
+    levels = _levels(correct)
+    if len(levels) == 1 and np.isin(levels, (0, 1)).all():
+        interval = wilson(int(levels.sum()), levels.size)
     else:
-        interval = _percentiles(100 * resampled_means(share, seed=seed)[:, 0])
-    return {"value": round(100 * float(share.mean()), 2), "n": share.size, "ci95": interval}
+        interval = _percentiles(100 * resampled_levels([levels], seed=seed)[:, 0])
+    return {"value": round(100 * float(levels.mean()), 2), "n": levels.shape[1], "ci95": interval}
 
 
 def difference(
-    after: ArrayLike, before: ArrayLike, resamples: int = RESAMPLES, seed: int = 0
+    after: ArrayLike,
+    before: ArrayLike,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    unit: float = 100,
 ) -> Estimate:
     """Accuracy of `after` minus that of `before`, in percentage points, paired by problem.
 
-    Both have shape [problems] as in `accuracy`, problems in the same order. The interval is the
-    paired bootstrap of Table 2: 10,000 resamples of problems, percentiles.
+    Each has shape [problems] or [seeds, problems] as in `accuracy`, problems in the same order.
+    The interval is the paired bootstrap of Table 2, 10,000 resamples of problems, to which
+    several training seeds add their own spread (`resampled_levels`). With `unit=1` the values
+    are not shares but plain numbers, such as thinking tokens.
     """
-    first, second = _runs(after), _runs(before)
-    if first.shape != second.shape:
-        raise RunError(f"{first.size} against {second.size} problems: compare the same problems")
-    gain = first - second
-    means = 100 * resampled_means(gain, resamples, seed)[:, 0]
-    value = round(100 * float(gain.mean()), 2)
-    return {"value": value, "n": gain.size, "ci95": _percentiles(means)}
+    first, second = _levels(after), _levels(before)
+    means = unit * resampled_levels([first, second], resamples, seed)
+    value = round(unit * float(first.mean() - second.mean()), 2)
+    gains = means[:, 0] - means[:, 1]
+    return {"value": value, "n": first.shape[1], "ci95": _percentiles(gains)}
+
+
+def share_of_gain(
+    part: ArrayLike,
+    whole: ArrayLike,
+    base: ArrayLike,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Estimate:
+    """(part - base) / (whole - base) in percent: how much of a gain a part of the data brings.
+
+    Arguments and interval as in `difference`. Resamples without any gain say nothing about its
+    share and are left out; `value` is None if there is no gain at all.
+    """
+    levels = [_levels(one) for one in (part, whole, base)]
+    some, most, none = (float(one.mean()) for one in levels)
+    means = resampled_levels(levels, resamples, seed)
+    gain = means[:, 1] - means[:, 2]
+    shares = 100 * (means[:, 0] - means[:, 2])[gain > 0] / gain[gain > 0]
+    return {
+        "value": round(100 * (some - none) / (most - none), 2) if most > none else None,
+        "n": levels[0].shape[1],
+        "ci95": _percentiles(shares) if shares.size else None,
+    }
 
 
 def sweep(
@@ -156,6 +186,43 @@ def resampled_means(values: ArrayLike, resamples: int = RESAMPLES, seed: int = 0
     return means
 
 
+def resampled_levels(
+    runs: Sequence[ArrayLike], resamples: int = RESAMPLES, seed: int = 0
+) -> Floats:
+    """Resampled levels of several models, shape [resamples, models]: the book's one bootstrap.
+
+    Each run has shape [problems] or [seeds, problems]. A resample draws problems, the same for
+    all models, and for each model as many of its S seeds, independently of the other models.
+    With m_s the mean of seed s over the drawn problems, m their mean, and s* the drawn seeds,
+
+        level = m + sqrt(S / (S - 1)) (mean of m_s* over the drawn seeds - m).
+
+    The root makes up for drawing from S seeds instead of all that might have been: without it
+    the variance between seeds would come out too small by (S - 1) / S. With S = 1 there is no
+    second term, and the interval speaks of problems alone. Three seeds tell little about their
+    spread; intervals over them are rough, but not blind to it.
+    """
+    models = [_levels(run) for run in runs]
+    sizes = [model.shape[1] for model in models]
+    if len(set(sizes)) > 1:
+        numbers = " against ".join(map(str, sizes))
+        raise RunError(f"{numbers} problems: compare the same problems")
+    means = resampled_means(np.vstack(models), resamples, seed)
+    rng = np.random.default_rng((seed, 1))
+    levels, start = [], 0
+    for model in models:
+        count = len(model)
+        own = means[:, start : start + count]
+        level = own.mean(axis=1)
+        if count > 1:
+            drawn = rng.integers(0, count, size=own.shape)
+            spread = np.take_along_axis(own, drawn, axis=1).mean(axis=1) - level
+            level = level + np.sqrt(count / (count - 1)) * spread
+        levels.append(level)
+        start += count
+    return np.stack(levels, axis=1)
+
+
 def excludes_zero(ci95: list[float] | None, sign: int = 1) -> bool:
     """Whether an interval lies wholly above zero (`sign=1`) or wholly below it (`sign=-1`)."""
     return ci95 is not None and min(sign * ci95[0], sign * ci95[1]) > 0
@@ -177,6 +244,14 @@ def _slopes(tokens: Floats, values: Floats, per: str) -> Floats:
 
 def _percentiles(samples: Floats) -> list[float]:
     return [round(float(edge), 2) for edge in np.percentile(samples, (2.5, 97.5))]
+
+
+def _levels(values: ArrayLike) -> Floats:
+    """Values as [seeds, problems], one seed if they have no such axis."""
+    array = np.atleast_2d(np.asarray(values, dtype=float))
+    if array.ndim != 2 or array.size == 0:
+        raise RunError(f"expected numbers [problems] or [seeds, problems], not {array.shape}")
+    return array
 
 
 def _runs(values: ArrayLike) -> Floats:

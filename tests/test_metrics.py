@@ -140,6 +140,69 @@ def test_the_interval_of_a_difference_covers_the_truth_as_often_as_it_says():
     assert 0.90 <= covered / 300 <= 0.99
 
 
+def trained(rng, seeds: int, level: float, spread: float, problems: int = 300):
+    """Verdicts [seeds, problems] of a model whose training seeds differ by `spread` points."""
+    levels = np.clip(level + rng.normal(0, spread / 100, size=seeds), 0, 1)
+    return rng.random((seeds, problems)) < levels[:, None]
+
+
+def test_a_single_seed_is_the_same_as_none():
+    rng = np.random.default_rng(0)
+    after, before = rng.random((2, 300)) < [[0.6], [0.5]]
+    assert metrics.difference(after, before) == metrics.difference([after], [before])
+    assert metrics.accuracy(after) == metrics.accuracy([after])
+
+
+def test_seeds_that_differ_widen_the_interval_and_equal_ones_do_not():
+    rng = np.random.default_rng(0)
+    one, other = rng.random((2, 300)) < 0.5
+    before = rng.random(300) < 0.4
+    alone = np.ptp(metrics.difference(one, before)["ci95"])
+    equal = np.ptp(metrics.difference([one, one, one], before)["ci95"])
+    assert equal == pytest.approx(alone, abs=0.1)
+    low, high = np.array([one & other, one & other]), np.array([one | other])
+    apart = np.ptp(metrics.difference(np.vstack([low, high]), before)["ci95"])
+    assert apart > 1.5 * alone
+
+
+def test_seeds_drawn_again_vary_as_much_as_seeds_drawn_anew():
+    rng = np.random.default_rng(0)
+    estimated = [
+        metrics.resampled_levels([rng.normal(0, 1, (3, 1)).repeat(2, axis=1)], 500, i).var()
+        for i in range(400)
+    ]
+    assert np.mean(estimated) == pytest.approx(1 / 3, rel=0.15)  # the variance of a mean of three
+
+
+def test_with_three_seeds_the_interval_still_covers_the_truth_most_of_the_time():
+    rng = np.random.default_rng(0)
+    covered = blind = 0
+    for i in range(200):
+        after, before = trained(rng, 3, 0.6, 4), trained(rng, 3, 0.5, 4)
+        low, high = metrics.difference(after, before, resamples=500, seed=i)["ci95"]
+        covered += low <= 10 <= high
+        means = after.mean(axis=0), before.mean(axis=0)
+        low, high = metrics.difference(*means, resamples=500, seed=i)["ci95"]
+        blind += low <= 10 <= high
+    assert covered / 200 > 0.85 > blind / 200
+
+
+def test_the_share_of_a_gain_is_that_of_its_means_and_has_an_interval():
+    rng = np.random.default_rng(0)
+    draws = rng.random(300)
+    base, part, whole = (draws < level for level in (0.2, 0.6, 0.7))
+    share = metrics.share_of_gain(part, whole, base)
+    gain = whole.mean() - base.mean()
+    assert share["value"] == pytest.approx(100 * (part.mean() - base.mean()) / gain, abs=0.01)
+    assert share["ci95"][0] < share["value"] < share["ci95"][1]
+    assert metrics.share_of_gain(base, base, base) == {"value": None, "n": 300, "ci95": None}
+
+
+def test_a_difference_of_lengths_is_in_tokens():
+    longer = metrics.difference([120.0, 90.0, 80.0], [100.0, 70.0, 60.0], unit=1)
+    assert longer == {"value": 20.0, "n": 3, "ci95": [20.0, 20.0]}
+
+
 def test_identical_runs_differ_by_nothing():
     verdicts = [True, False, True]
     assert metrics.difference(verdicts, verdicts) == {"value": 0.0, "n": 3, "ci95": [0.0, 0.0]}
@@ -197,6 +260,8 @@ def test_an_interval_that_touches_zero_does_not_exclude_it(interval, sign, answe
     "mistake",
     [
         lambda: metrics.difference([1, 0], [1, 0, 1]),
+        lambda: metrics.share_of_gain([1, 0], [1, 0, 1], [1, 0]),
+        lambda: metrics.difference([[[1]]], [[[1]]]),
         lambda: metrics.scaling([1, 2], [1]),
         lambda: metrics.scaling([1, 2], [1, 2], per="word"),
         lambda: metrics.sweep([[1, 2]], [[1, 0], [0, 1]]),
