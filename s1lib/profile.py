@@ -130,6 +130,18 @@ class Methods(Section):
     temperature: float = Field(default=1.0, gt=0, description="of these samples")
 
 
+class Search(Section):
+    """Chapter 08: votes of the base model, and REBASE with its process reward model."""
+
+    votes: int = Field(ge=2, description="samples of the base model per problem")
+    width: int = Field(ge=1, description="traces of a search tree (16)")
+    balance: float = Field(default=0.2, gt=0, description="temperature of the shares of the width")
+    temperature: float = Field(default=0.5, gt=0, description="of the search's samples")
+    reward: str = Field(default="", description="reward model of the hub; empty: train one")
+    questions: int = Field(default=400, ge=8, description="questions to train it on")
+    samples: int = Field(default=4, ge=2, description="traces of each of these questions")
+
+
 class Ablations(Section):
     """Chapter 09: rivals of the selected set, trained like it."""
 
@@ -152,6 +164,7 @@ class Profile(Section):
     training: Training
     evaluation: Evaluation
     methods: Methods
+    search: Search
     ablations: Ablations
 
 
