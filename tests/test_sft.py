@@ -33,7 +33,7 @@ from s1lib.training.data import (
     mask_pairs,
     mask_text,
 )
-from s1lib.training.launch import command, config_file, launch
+from s1lib.training.launch import Job, command, config_file, launch, launch_all, seeded
 from s1lib.training.sft import collate, row_loss
 
 ROOT = Path(__file__).parents[1]
@@ -387,3 +387,58 @@ def test_a_full_disk_is_one_sentence_and_the_run_can_go_on(tiny_model_path, data
 
     again = start(book_for(tiny_model_path), data, output)
     assert again.communicate()[0].count("step ") == 6 and again.returncode == 0
+
+
+# Several models
+
+
+def test_models_trained_side_by_side_are_those_trained_alone(
+    finished, tiny_model_path, data, tmp_path
+):
+    log, alone = finished
+    models = tmp_path / "models"
+    book = book_for(tiny_model_path, seeds=2)
+    shown: list[pd.DataFrame] = []
+    logs = launch_all(seeded(book, data, models / "s1"), at_once=2, watch=shown.append)
+    assert list(logs) == ["s1", "s1-1"]
+    pd.testing.assert_frame_equal(logs["s1"], log)
+    ours, theirs, other = (
+        load_file(path / "model.safetensors") for path in (models / "s1", alone, models / "s1-1")
+    )
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert any(not torch.equal(other[name], theirs[name]) for name in theirs)
+    assert shown[-1]["step"].tolist() == shown[-1]["steps"].tolist() == [6, 6]
+
+
+def test_a_model_that_is_there_is_trained_again_only_if_it_would_be_another(
+    finished, tiny_model_path, data
+):
+    log, output = finished
+    before = (output / "model.safetensors").stat().st_mtime_ns
+    logs = launch_all([Job(book_for(tiny_model_path), data, output)])
+    pd.testing.assert_frame_equal(logs["s1"], log)
+    assert (output / "model.safetensors").stat().st_mtime_ns == before
+    more_seeds = book_for(tiny_model_path, seeds=3, at_once=2)
+    assert Job(more_seeds, data, output).finished() is not None
+    assert Job(book_for(tiny_model_path, epochs=3), data, output).finished() is None
+    assert Job(more_seeds.model_copy(update={"seed": 1}), data, output).finished() is None
+
+
+def test_one_failure_names_its_job_and_ends_the_others(tiny_model_path, data, samples, tmp_path):
+    long = tmp_path / "long.parquet"
+    samples.assign(text=samples["text"].str.replace("no.", "no. " * 400)).to_parquet(long)
+    models = tmp_path / "models"
+    jobs = [
+        Job(book_for(tiny_model_path), long, models / "broken"),
+        Job(book_for(tiny_model_path, epochs=500), data, models / "endless"),
+    ]
+    with pytest.raises(RunError, match=r"broken: .*tokens"):
+        launch_all(jobs, at_once=2)
+    assert not (models / "broken").exists() and not (models / "endless").exists()
+    assert not [pid for pid in _processes() if str(models) in _line(pid)]
+
+
+def test_two_jobs_may_not_write_one_model(tiny_model_path, data, tmp_path):
+    job = Job(book_for(tiny_model_path), data, tmp_path / "s1")
+    with pytest.raises(RunError, match="a name of its own"):
+        launch_all([job, job])

@@ -1,4 +1,9 @@
-"""Start the training script with `accelerate launch` from a notebook and follow its log."""
+"""Start the training script with `accelerate launch` from a notebook and follow its log.
+
+Models as small as the laptop's gain little from a second thread, since a step is thousands of
+small products. Where several are to be trained, `launch_all` trains some of them side by side,
+each with its share of the cores.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +14,71 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from importlib import resources
 from itertools import chain
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Event
+from typing import Any
 
 import pandas as pd
 import yaml
 
 import s1lib
-from s1lib.artifacts import RunError, read_table, write_text
+from s1lib.artifacts import RunError, read_json, read_table, write_text
 from s1lib.profile import Profile
 from s1lib.progress import progress
+from s1lib.training.recipe import identity, layout, replicas
 
 _STEP = re.compile(r"step (\d+)/(\d+) loss (\S+)")
 # Threads that wait asleep: spinning ones make a step 50 times slower beside a busy neighbour.
 _THREADS = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 _LINES = 15  # lines of log shown in the notebook
+_ACCELERATE = [sys.executable, "-m", "accelerate.commands.accelerate_cli"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: base model, recipe and seed of `book`, on `data`, into the folder `output`."""
+
+    book: Profile
+    data: Path
+    output: Path
+    model: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.output.name
+
+    def finished(self) -> pd.DataFrame | None:
+        """The log of the model that is there, if it was made from just this."""
+        log = self.output / "log.parquet"
+        if not (log.is_file() and self.data.is_file()):
+            return None
+        known = read_json(self.output / "job.json")
+        expected = identity(self.book, self.data, self.model or self.book.models.base)
+        return read_table(log) if known == known | expected else None
+
+
+def seeded(book: Profile, data: str | Path, output: str | Path, model: str = "") -> list[Job]:
+    """One job for each training seed of the profile: `output`, `output-1`, `output-2`, ...
+
+    A training seed is the order in which the samples come; base model and data are the same.
+    """
+    output = Path(output)
+    return [
+        Job(
+            book.model_copy(update={"seed": book.seed + seed}),
+            Path(data),
+            output.with_name(name),
+            model,
+        )
+        for seed, name in enumerate(replicas(book, output.name))
+    ]
 
 
 def config_file(book: Profile) -> Path:
@@ -60,15 +113,111 @@ def launch(
     Raises `RunError` with the script's own sentence, or with its last lines. A run that was killed
     goes on from its last checkpoint when launched again.
     """
-    data, output = Path(data), Path(output)
-    profile = output.with_name(f".{output.name}.yaml")
-    write_text(profile, yaml.safe_dump(book.model_dump(mode="json"), sort_keys=False))
-    line = command(profile, book, data, output, model)
-    print(f"$ {line}", flush=True)
+    job = Job(book, Path(data), Path(output), model)
+    with closing(_train(job, say=True)) as steps:
+        _show(steps, watch)
+    return read_table(job.output / "log.parquet", made_by="05")
+
+
+def launch_all(
+    jobs: Sequence[Job],
+    at_once: int = 1,
+    watch: Callable[[pd.DataFrame], None] | None = None,
+) -> dict[str, pd.DataFrame]:
+    """Fine-tune one model for each job, `at_once` side by side, the largest first.
+
+    A model that is there already, made from the same data, recipe, seed and base model, is left
+    as it is. Shows one bar for the steps of all jobs and a line for each that ends; `watch` gets
+    a table (model, step, steps, loss) now and then. Returns each job's log by the name of its
+    output folder. Raises `RunError` naming the job that failed, with its log, and ends the others.
+    """
+    steps, work = {}, {}
+    for job in jobs:
+        texts = read_table(job.data, columns=("text",))["text"]
+        steps[job.name] = layout(job.book, len(texts)).steps
+        work[job.name] = int(texts.str.len().sum()) * job.book.training.epochs
+    if len(steps) < len(jobs):
+        raise RunError("two jobs have the same output folder: give each model a name of its own")
+    logs = {job.name: log for job in jobs if (log := job.finished()) is not None}
+    for name in logs:
+        print(f"{name}: already trained on these data with this recipe", flush=True)
+    left = sorted((j for j in jobs if j.name not in logs), key=lambda j: -work[j.name])
+    state: dict[str, dict[str, Any]] = {
+        name: {"model": name, "step": count if name in logs else 0, "steps": count, "loss": None}
+        for name, count in steps.items()
+    }
+    total = sum(steps[job.name] for job in left)
+    with closing(_side_by_side(left, at_once)) as events:
+        shown = progress(events, f"fine-tuning {len(left)} models", total)
+        for count, (job, found) in enumerate(shown, start=1):
+            step = int(found[1])
+            state[job.name] |= {"step": step, "loss": float(found[3])}
+            if step == steps[job.name]:
+                print(f"{job.name}: {found.string}", flush=True)
+            if watch and (count % max(1, total // 100) == 0 or count == total):
+                watch(pd.DataFrame(state.values()))
+    logs |= {job.name: read_table(job.output / "log.parquet", made_by="05") for job in left}
+    return {job.name: logs[job.name] for job in jobs}
+
+
+def _side_by_side(
+    jobs: Sequence[Job], at_once: int
+) -> Generator[tuple[Job, re.Match[str]], None, None]:
+    """Steps of all jobs as they come, from one thread for each process."""
+    cores = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+    threads = max(1, cores // at_once) if at_once > 1 else 0
+    events: SimpleQueue[tuple[Job, re.Match[str]] | Exception | None] = SimpleQueue()
+    running: list[subprocess.Popen[str]] = []
+    over = Event()
+
+    def started(process: subprocess.Popen[str]) -> None:
+        running.append(process)
+        if over.is_set():
+            _end(process)
+
+    def run(job: Job) -> None:
+        try:
+            for found in _train(job, threads, started):
+                events.put((job, found))
+            events.put(None)
+        except RunError as error:
+            events.put(RunError(f"{job.name}: {error}"))
+        except Exception as error:
+            events.put(error)
+
+    with ThreadPoolExecutor(at_once) as pool:
+        try:
+            for job in jobs:
+                pool.submit(run, job)
+            for _ in jobs:
+                while (event := events.get()) is not None:
+                    if isinstance(event, Exception):
+                        raise event
+                    yield event
+        finally:
+            over.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in running:
+                _end(process)
+
+
+def _train(
+    job: Job,
+    threads: int = 0,
+    started: Callable[[subprocess.Popen[str]], None] = lambda process: None,
+    say: bool = False,
+) -> Generator[re.Match[str], None, None]:
+    """Run the script of one job to its end; yields the log's lines about a step."""
+    profile = job.output.with_name(f".{job.output.name}.yaml")
+    write_text(profile, yaml.safe_dump(job.book.model_dump(mode="json"), sort_keys=False))
+    line = command(profile, job.book, job.data, job.output, job.model)
+    if say:
+        print(f"$ {line}", flush=True)
     tail: deque[str] = deque(maxlen=30)
-    process = _start([sys.executable, "-m", "accelerate.commands.accelerate_cli"], line)
+    process = _start(_ACCELERATE, line, threads)
+    started(process)
     try:
-        _follow(process, tail, watch)
+        yield from _steps(process, tail)
         status = process.wait()
     finally:
         _stop(process)
@@ -78,16 +227,17 @@ def launch(
         if sentences:
             raise RunError(sentences[-1].removeprefix("RunError: "))
         raise RunError("training stopped with:\n" + "\n".join(tail))
-    return read_table(output / "log.parquet", made_by="05")
 
 
-def _start(python: list[str], line: str) -> subprocess.Popen[str]:
+def _start(python: list[str], line: str, threads: int = 0) -> subprocess.Popen[str]:
     """The process, with a pipe to its standard input that closes when this one ends."""
     package = str(Path(s1lib.__file__).parents[1])
     path = os.pathsep.join(part for part in (package, os.environ.get("PYTHONPATH")) if part)
+    own = {"PYTHONPATH": path, "TRANSFORMERS_VERBOSITY": "error"}
+    share = {"OMP_NUM_THREADS": str(threads)} if threads else {}
     return subprocess.Popen(
         [*python, *shlex.split(line)[1:], "--follow-parent"],
-        env={**_THREADS, **os.environ, "PYTHONPATH": path, "TRANSFORMERS_VERBOSITY": "error"},
+        env={**_THREADS, **os.environ, **own, **share},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -97,13 +247,8 @@ def _start(python: list[str], line: str) -> subprocess.Popen[str]:
     )
 
 
-def _follow(
-    process: subprocess.Popen[str],
-    tail: deque[str],
-    watch: Callable[[pd.DataFrame], None] | None,
-) -> None:
-    """Show the log: a bar for all steps and some of the lines."""
-    steps = _steps(process, tail)
+def _show(steps: Iterator[re.Match[str]], watch: Callable[[pd.DataFrame], None] | None) -> None:
+    """A bar for all steps and some of the log's lines."""
     first = next(steps, None)
     if first is None:
         return
@@ -130,14 +275,19 @@ def _steps(process: subprocess.Popen[str], tail: deque[str]) -> Iterator[re.Matc
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
-    """End the script and everything it started."""
+    """End the script and everything it started, and close the pipes."""
+    _end(process)
+    for stream in (process.stdin, process.stdout):
+        if stream:
+            stream.close()
+
+
+def _end(process: subprocess.Popen[str]) -> None:
     if process.poll() is None:
-        os.killpg(process.pid, signal.SIGTERM)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
         try:
             process.wait(timeout=10)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-    for stream in (process.stdin, process.stdout):
-        if stream:
-            stream.close()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from s1lib.artifacts import RunError
+from s1lib.artifacts import RunError, digest
 from s1lib.profile import Profile
 
 # Appendix D and, where the paper is silent, train/sft_multinode.sh of the reference.
@@ -75,6 +77,28 @@ def layout(book: Profile, samples: int) -> Layout:
         )
     steps = math.ceil(samples / recipe.batch) * recipe.epochs
     return Layout(groups, accumulation, steps, math.ceil(recipe.warmup * steps))
+
+
+def replicas(book: Profile, name: str) -> list[str]:
+    """Names of a model's trainings, one for each training seed: `s1`, `s1-1`, `s1-2`, ..."""
+    return [f"{name}-{seed}" if seed else name for seed in range(book.training.seeds)]
+
+
+def identity(book: Profile, data: Path, model: str) -> dict[str, Any]:
+    """What a model is made from: recipe, seed, base model and data. Equal ones give equal models.
+
+    The base model's weights count where they are one file; a hub model goes by its name.
+    """
+    from s1lib.chat import model_path
+
+    weights = Path(model_path(model)) / "model.safetensors"
+    return {
+        "recipe": book.training.model_dump(mode="json", exclude={"seeds", "at_once"}),
+        "seed": book.seed,
+        "model": model,
+        "weights": digest(weights) if weights.is_file() else "",
+        "data": digest(data),
+    }
 
 
 def table(book: Profile) -> pd.DataFrame:

@@ -33,14 +33,14 @@ from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallba
 from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTConfig, SFTTrainer
 
-from s1lib.artifacts import RunError, digest, write_json, write_table, write_text
+from s1lib.artifacts import RunError, write_json, write_table, write_text
 from s1lib.chat import load_tokenizer, model_path
 from s1lib.profile import Profile, load_profile
 from s1lib.training import attention
 from s1lib.training.balance import StepSampler
 from s1lib.training.data import IGNORED, load_samples
 from s1lib.training.fit import quadratic, read_shape
-from s1lib.training.recipe import Layout, deviations, layout
+from s1lib.training.recipe import Layout, deviations, identity, layout
 
 FAILED = 3  # exit status after a RunError
 LOG = ["step", "epoch", "loss", "learning_rate", "grad_norm"]
@@ -251,13 +251,7 @@ def train(book: Profile, data: Path, output: Path, model_name: str = "") -> None
     recipe = book.training
     samples = load_samples(data, tokenizer, recipe.max_length, recipe.overlong == "cut")
     plan = layout(book, len(samples))
-    job = {
-        "recipe": recipe.model_dump(mode="json"),
-        "seed": book.seed,
-        "model": model_name,
-        "data": digest(data),
-        "samples": len(samples),
-    }
+    job = {**identity(book, data, model_name), "samples": len(samples)}
     with state.main_process_first():
         checkpoint = _prepare(staging, job) if state.is_main_process else None
     checkpoint = checkpoint or get_last_checkpoint(str(staging))
