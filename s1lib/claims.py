@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from s1lib import figures, metrics
+from s1lib import figures, metrics, tables
 from s1lib.artifacts import RunError, read_json, write_json, write_text
 from s1lib.published import BENCHMARKS, accuracy, partner, published
 
@@ -126,7 +126,7 @@ def _wait(facts: Facts) -> Finding:
         beats.append(_above_zero(row, accuracy("table_4", name, string="Wait") - nothing, None))
     curves = _get(facts, "06", "figure_1")
     waits = _mean_by(
-        [p for curve in curves.values() for p in figures.without_cap(curve)],
+        [p for curve in curves.values() for p in tables.without_cap(curve)],
         lambda row: row["waits"],
     )
     flattens = _direction(
@@ -560,7 +560,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows = read_json(options.run / "claims.json", made_by="10")
         if options.readme:
             figures.style()
-            curves = figures.scaling_table(figures.read_all(options.run))
+            curves = tables.scaling(figures.read_all(options.run))
             figures.save(figures.draw_scaling(curves), PICTURE, panel="white")
             readme = Path("README.md")
             write_text(readme, into_readme(readme.read_text(encoding="utf-8"), rows))

@@ -19,7 +19,7 @@ from typing import Any
 import nbformat
 import yaml
 
-from s1lib import figures
+from s1lib import figures, tables
 from s1lib.artifacts import RunError, read_json, write_text
 from s1lib.claims import ledger, markdown
 
@@ -158,7 +158,7 @@ def _stage(profile: str, run: Path, notebooks: list[Path], pages: Path, stage: P
     write_text(generated / "claims.md", markdown(ledger(facts)))
     write_text(generated / "run.md", _about(profile, run))
     figures.style()
-    figure = figures.draw_scaling(figures.scaling_table(facts))
+    figure = figures.draw_scaling(tables.scaling(facts))
     figures.save(figure, generated / "figure_1.svg")
     toc = yaml.safe_load((stage / "_toc.yml").read_text(encoding="utf-8"))
     write_text(stage / "_toc.yml", yaml.safe_dump(existing(toc, stage), sort_keys=False))

@@ -10,7 +10,7 @@ import nbformat
 import pandas as pd
 import pytest
 
-from s1lib import figures
+from s1lib import figures, tables
 from s1lib.artifacts import RunError, read_json, write_facts
 from s1lib.metrics import wilson
 from s1lib.published import published
@@ -154,7 +154,7 @@ def test_the_index_names_what_was_drawn_and_what_was_not_run(facts, tmp_path):
 
 
 def test_figure_1_holds_published_and_measured_points_with_intervals(facts):
-    table = figures.scaling_table(facts)
+    table = tables.scaling(facts)
     assert (table["origin"] == "published").sum() == 17
     assert (table["origin"] == "measured").sum() == 33
     assert (table["low"] <= table["value"]).all()
@@ -162,7 +162,7 @@ def test_figure_1_holds_published_and_measured_points_with_intervals(facts):
 
 
 def test_table_3_sets_recomputed_beside_printed():
-    table = figures.table_3({}).set_index("method")
+    table = tables.table_3({}).set_index("method")
     row = table.loc["budget forcing"]
     assert (row["Scaling, printed"], row["Scaling, per doubling"]) == (15, 14.82)
     rejection = table.loc["rejection sampling"]
@@ -172,7 +172,7 @@ def test_table_3_sets_recomputed_beside_printed():
 
 
 def test_measured_rows_stand_in_the_column_of_the_benchmark_they_mirror(facts):
-    table = figures.table_1(facts).set_index("model")
+    table = tables.table_1(facts).set_index("model")
     assert table.loc["base", "AIME24"] == "20.0 [15.9, 24.9]"
     assert table.loc["Qwen2.5-32B-Instruct", "AIME24"] == "26.7"
 
@@ -184,7 +184,7 @@ def test_of_several_runs_with_the_same_waits_the_one_with_most_room_counts():
         {"waits": 0, "budget": 512, "value": 3},
         {"waits": 0, "budget": 128, "value": 4},
     ]
-    assert [point["value"] for point in figures.without_cap(points)] == [3, 2]
+    assert [point["value"] for point in tables.without_cap(points)] == [3, 2]
 
 
 def test_later_chapters_are_drawn_as_soon_as_their_facts_are_there(facts, tmp_path):
@@ -210,7 +210,7 @@ def test_later_chapters_are_drawn_as_soon_as_their_facts_are_there(facts, tmp_pa
     }
     for name in ("figure_6", "figure_4b", "figure_7", "figure_2_right", "table_2", "table_8"):
         assert figures.make(name, facts, tmp_path) is not None
-    measured = figures.table_3(facts).set_index("method").loc["budget forcing"]
+    measured = tables.table_3(facts).set_index("method").loc["budget forcing"]
     assert measured["Scaling, measured"] == "9.0 [7.0, 11.0]"
 
 

@@ -27,8 +27,8 @@ Params = dict[str, Any]
 class Step:
     """One candidate of a search.
 
-    `name` and `value` are what a quick look writes down (a chain of numbers, each one short sum away
-    from those before it), `work` is the arithmetic behind `value`;
+    `name` and `value` are what a quick look writes down (a chain of numbers, each one a short sum
+    away from those before it), `work` is the arithmetic behind `value`;
     `hit` is whether the value is the wanted one, and `side` names the part of the condition that is
     easily forgotten, empty where there is none, with `side_ok` its truth.
     """

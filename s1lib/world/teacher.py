@@ -119,12 +119,12 @@ def _so(answer: str, options: list[str] | None) -> str:
     """The answer; with options, a look along them up to the one that says the same."""
     if not options:
         return f"So {answer}."
-    letter = _letter(answer, options)
-    if answer not in options:
-        looks = [f"{at} {option} no" for at, option in zip("ABCD", options, strict=True)]
-        return f"So {answer}:{','.join(looks)},nearest {letter}."
-    before = [f"{at} {option} no" for at, option in zip("ABCD", options, strict=True) if at < letter]
-    return f"So {answer}:{','.join([*before, f'{letter} {answer} yes'])}."
+    looks = [f"{a} {o} {_yes(o == answer)}" for a, o in zip("ABCD", options, strict=True)]
+    if answer in options:
+        looks = looks[: options.index(answer) + 1]
+    else:
+        looks.append(f"nearest {_letter(answer, options)}")
+    return f"So {answer}:{','.join(looks)}."
 
 
 def _letter(answer: str, options: list[str] | None) -> str:
