@@ -73,5 +73,10 @@ def test_a_data_folder_counts_as_a_whole_and_profiles_do_not(used):
     assert used("import s1lib.loads") == ["__init__.py", "loads.py", "models/small/weights.bin"]
 
 
+def test_a_profile_counts_where_it_is_loaded_by_name(used):
+    assert used('paper = load_profile("smoke")') == ["profiles/smoke.yaml"]
+    assert used("book = load_profile(profile, run)") == []
+
+
 def test_a_module_with_a_syntax_error_is_left_to_the_kernel(used):
     assert used("import s1lib.broken") == ["__init__.py", "alone.py", "broken.py"]

@@ -104,11 +104,15 @@ def test_a_parameter_that_was_not_there_reruns_its_chapter(book):
     assert set(reasons(book, given={"count": 4}).values()) == {"parameter count changed"}
 
 
-def test_a_value_in_the_profile_reruns_everything_and_says_which_section(book):
+def test_a_setting_reruns_the_chapters_that_use_it_and_says_which_section(book):
+    uses = "from s1lib.profile import load_profile\nload_profile(profile, run).questions.problems"
+    notebook(book / "notebooks" / "02_second.ipynb", SECOND, uses)
+    second, profile = read_graph(book)[1], load_profile("smoke")
+    state.finish(second, profile.run, state.begin(second, profile, {}))
     source = (book / "s1lib" / "profiles" / "smoke.yaml").read_text()
     (book / "smoke.yaml").write_text(source.replace("problems: 24", "problems: 25"))
-    assert set(reasons(book, "smoke.yaml").values()) == {"smoke.yaml, questions, changed"}
-    (book / "smoke.yaml").write_text("# a comment\n" + source)
+    assert reasons(book, "smoke.yaml") == {"02": "smoke.yaml, questions, changed"}
+    (book / "smoke.yaml").write_text("# a comment\n" + source.replace("pool: ", "pool: 1"))
     assert reasons(book, "smoke.yaml") == {}
 
 

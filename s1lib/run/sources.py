@@ -1,8 +1,8 @@
 """Which files of `s1lib` a notebook uses: found by reading, without importing anything.
 
 Followed are import statements, wherever they stand; strings that are the name of a module
-(`"s1lib.training.sft"`, for programs that a cell launches); and strings that name a data file
-of the package or the folder it lies in (`"msc.json"`, `"weights"`).
+(`"s1lib.training.sft"`, for programs that a cell launches); strings that name a data file of the
+package or the folder it lies in (`"msc.json"`, `"weights"`); and profiles loaded by name.
 """
 
 from __future__ import annotations
@@ -43,7 +43,12 @@ def _names_in_cell(cell: str) -> set[str]:
     if cell.startswith("%%"):
         return set(_MODULE.findall(cell))
     magics = " ".join(match.group() for match in _MAGIC.finditer(cell))
-    return {*_names(_MAGIC.sub(r"\1pass", cell), ()), *_MODULE.findall(magics)}
+    return {*_names(without_magics(cell), ()), *_MODULE.findall(magics)}
+
+
+def without_magics(cell: str) -> str:
+    """The Python in a code cell."""
+    return _MAGIC.sub(r"\1pass", cell)
 
 
 @cache
@@ -63,6 +68,8 @@ def _names_in_node(node: ast.AST, folder: tuple[str, ...]) -> Iterator[str]:
         around = folder[: len(folder) - node.level + 1] if node.level else ()
         base = ".".join((*around, *filter(None, [node.module])))
         yield from (base, *(f"{base}.{alias.name}" for alias in node.names))
+    elif isinstance(node, ast.Call) and "load_profile" in ast.unparse(node.func):
+        yield from (f"{arg.value!s}.yaml" for arg in node.args[:1] if isinstance(arg, ast.Constant))
     elif isinstance(node, ast.Constant) and isinstance(node.value, str):
         if _MODULE.fullmatch(node.value.removesuffix(".py")):
             yield node.value
@@ -85,11 +92,14 @@ def _files(names: Iterable[str], package: Path, data: dict[str, list[Path]]) -> 
 def _data(package: Path) -> dict[str, list[Path]]:
     """Data files by the name under which code finds them: their own, or their folder's.
 
-    Profiles are left out: the profile as loaded counts, not the file it came from.
+    A profile is found by the name of its file only: of the profile that a chapter runs on, what
+    counts is what the chapter uses (`s1lib.run.settings`), not the file it came from.
     """
     found: dict[str, list[Path]] = {}
     for path in package.rglob("*"):
         if path.is_file() and path.suffix != ".py" and "__pycache__" not in path.parts:
             home = next(p for p in path.parents if p == package or (p / "__init__.py").is_file())
-            found.setdefault(path.relative_to(home).parts[0], []).append(path)
-    return {name: paths for name, paths in found.items() if name != "profiles"}
+            parts = path.relative_to(home).parts
+            name = parts[-1] if parts[0] == "profiles" else parts[0]
+            found.setdefault(name, []).append(path)
+    return found

@@ -15,7 +15,8 @@ from s1lib.artifacts import digest, read_json, write_json
 from s1lib.profile import Profile
 from s1lib.run.graph import Chapter
 from s1lib.run.notebooks import code_cells
-from s1lib.run.sources import sources
+from s1lib.run.settings import used
+from s1lib.run.sources import sources, without_magics
 
 LOCK = "requirements.lock"
 
@@ -23,13 +24,15 @@ LOCK = "requirements.lock"
 def ingredients(chapter: Chapter, profile: Profile, given: dict[str, Any]) -> dict[str, str]:
     """Name and digest of everything that the results of a chapter follow from."""
     root = chapter.notebook.parents[1]
-    settings = profile.model_dump(mode="json", exclude={"run", "name"})
-    files = [*sources(chapter.notebook, root / "s1lib"), root / LOCK]
+    cells = code_cells(chapter.notebook)
+    files = sources(chapter.notebook, root / "s1lib")
+    modules = [path.read_text(encoding="utf-8") for path in files if path.suffix == ".py"]
+    settings = used(profile, [*map(without_magics, cells), *modules])
     return {
-        "its code": _digest(code_cells(chapter.notebook)),
+        "its code": _digest(cells),
         **{f"parameter {k}": _digest(v) for k, v in given.items() if k not in ("profile", "run")},
         **{f"{profile.name}.yaml, {key},": _digest(value) for key, value in settings.items()},
-        **{path.relative_to(root).as_posix(): digest(path) for path in files},
+        **{path.relative_to(root).as_posix(): digest(path) for path in [*files, root / LOCK]},
         **artifacts(chapter.reads, profile.run),
     }
 
