@@ -104,6 +104,25 @@ def difference(
     return {"value": value, "n": first.shape[1], "ci95": _percentiles(gains)}
 
 
+def agreement(first: Sequence[str], second: Sequence[str]) -> Estimate:
+    """Share of verdicts on which two graders agree, in percent, and Cohen's kappa.
+
+    `kappa` is 1 for full agreement and 0 for what graders with these habits would reach by
+    chance; it is None where both gave one and the same verdict throughout. Raises `RunError`
+    unless both gave the same number of verdicts, at least one.
+    """
+    from sklearn.metrics import cohen_kappa_score
+
+    if len(first) != len(second) or not len(first):
+        raise RunError(
+            f"{len(first)} verdicts against {len(second)}: grade the same attempts twice"
+        )
+    same = [a == b for a, b in zip(first, second, strict=True)]
+    several = len({*first, *second}) > 1
+    kappa = round(float(cohen_kappa_score(first, second)), 3) if several else None
+    return {**accuracy(same), "kappa": kappa}
+
+
 def share_of_gain(
     part: ArrayLike,
     whole: ArrayLike,

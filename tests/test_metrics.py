@@ -272,3 +272,23 @@ def test_an_interval_that_touches_zero_does_not_exclude_it(interval, sign, answe
 def test_numbers_that_do_not_fit_together_are_refused(mistake):
     with pytest.raises(RunError):
         mistake()
+
+
+# Agreement of graders
+
+
+def test_two_graders_that_agree_by_habit_only_have_a_kappa_of_zero():
+    first = ["correct"] * 50 + ["wrong"] * 50
+    second = ["correct", "wrong"] * 50
+    found = metrics.agreement(first, second)
+    assert (found["value"], found["n"], found["kappa"]) == (50, 100, 0)
+
+
+def test_graders_that_always_agree_have_a_kappa_of_one_if_there_was_a_choice():
+    assert metrics.agreement(["correct", "wrong"], ["correct", "wrong"])["kappa"] == 1
+    assert metrics.agreement(["correct"], ["correct"])["kappa"] is None
+
+
+def test_verdicts_on_different_attempts_cannot_be_compared():
+    with pytest.raises(RunError, match="grade the same attempts twice"):
+        metrics.agreement(["correct"], [])
