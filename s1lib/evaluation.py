@@ -1,0 +1,121 @@
+"""Models on benchmarks: generate, grade, and line verdicts up by training seed and problem.
+
+Decoding a small model leaves cores idle, so `answer_all` runs several models side by side, each
+in a process with its share of the cores.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from multiprocessing import get_context, parent_process
+from typing import TYPE_CHECKING
+
+from s1lib.progress import progress
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from s1lib.decoding.forcing import Forcing
+    from s1lib.decoding.record import Generation
+    from s1lib.profile import Profile
+
+
+def answer(
+    book: Profile, model: str, tests: pd.DataFrame, forcing: Forcing | None, name: str = ""
+) -> list[Generation]:
+    """Greedy, graded generations of one model for all problems of `tests`, in their order.
+
+    `tests` has the columns of `benchmarks.parquet`; `forcing=None` decodes plainly; `name` is
+    what the record calls the model. A `Forcing()` without budget has what the window leaves (the paper's
+    "auto"), benchmark by benchmark.
+    """
+    from s1lib.chat import prompt_ids
+    from s1lib.decoding import load_decoder
+    from s1lib.decoding.record import grade_record
+
+    decoder = load_decoder(model, book)
+    done: list[Generation] = []
+    for benchmark, part in tests.groupby("benchmark", sort=False):
+        prompts = [prompt_ids(decoder.tokenizer, question) for question in part["question"]]
+        answers = {row.id: (row.answer, row.answer_type) for row in part.itertuples()}
+        tags = {"benchmark": benchmark, "model": name or model}
+        said = decoder.generate(prompts, forcing, ids=list(part["id"]), **tags)
+        done += grade_record(said, answers)
+    return done
+
+
+def answer_all(
+    book: Profile,
+    models: Mapping[str, str],
+    tests: pd.DataFrame,
+    forcing: Forcing | None,
+    at_once: int = 1,
+) -> list[Generation]:
+    """`answer` for several models, name to folder, `at_once` side by side.
+
+    Generations come model by model in the order of `models`, with the name as their `model`.
+    """
+    parts = [part for _, part in tests.groupby("benchmark", sort=False)]
+    asked = [(name, folder, part) for name, folder in models.items() for part in parts]
+    what = f"answering with {len(models)} models"
+    if at_once == 1:
+        todo = progress(asked, what, len(asked))
+        return [
+            one for name, folder, part in todo for one in answer(book, folder, part, forcing, name)
+        ]
+    with _workers(at_once) as pool:
+        futures = [
+            pool.submit(answer, book, folder, part, forcing, name) for name, folder, part in asked
+        ]
+        for future in progress(as_completed(futures), what, len(futures)):
+            future.result()
+    return [one for future in futures for one in future.result()]
+
+
+def by_seed(
+    table: pd.DataFrame, models: Sequence[str], benchmark: str, column: str = "correct"
+) -> NDArray[np.float64]:
+    """A column of a record (`to_table`) as [seeds, problems], problems sorted by id.
+
+    `models` are the trainings of one model (`s1lib.training.recipe.replicas`); the column is
+    `correct` (1 or 0) or a count such as `thinking_tokens`.
+    """
+    rows = table[(table["benchmark"] == benchmark) & table["model"].isin(models)]
+    rows = rows.assign(correct=(rows["verdict"] == "correct").astype(float))
+    grid = rows.pivot(index="model", columns="id", values=column).loc[list(models)]
+    return grid.to_numpy(dtype=float)
+
+
+@contextmanager
+def _workers(count: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that share the cores, and that end at once with the block or with this one."""
+    cores = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+    pool = ProcessPoolExecutor(
+        count, get_context("spawn"), _begin, (max(1, cores // count), os.getpid())
+    )
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin(threads: int, parent: int) -> None:
+    """Called first in each worker."""
+    os.environ |= {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": str(threads)}
+
+    def follow() -> None:
+        starter = parent_process()
+        if starter is not None:
+            starter.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+    import torch
+
+    torch.set_num_threads(threads)
