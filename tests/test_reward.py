@@ -103,10 +103,9 @@ def test_the_same_seed_gives_the_same_weights(folder, tiny_model_path, traces, t
     assert not list(again.rglob("*.bin"))
 
 
-def test_training_needs_both_kinds_of_traces(tiny_model_path, traces, tmp_path):
-    right = [trace for trace in traces if trace.right]
-    with pytest.raises(RunError, match="right and wrong"):
-        train(str(tiny_model_path), right, tmp_path / "never")
+def test_without_traces_there_is_nothing_to_train(tiny_model_path, tmp_path):
+    with pytest.raises(RunError, match="no traces to learn from"):
+        train(str(tiny_model_path), [], tmp_path / "never")
     assert not (tmp_path / "never").exists()
 
 
@@ -116,10 +115,10 @@ def test_a_folder_without_a_reward_model_is_named(tmp_path):
 
 
 def test_an_auc_counts_pairs_and_ties_as_halves():
-    assert auc([3, 2, 1], [True, False, True], "abc")["value"] == 50
-    assert auc([1, 1], [True, False], "ab")["value"] == 50
-    with pytest.raises(RunError, match="right and wrong"):
-        auc([1, 2], [True, True], "ab")
+    assert auc([3, 2, 1], [True, False, True], list("abc"))["value"] == 50
+    assert auc([1, 1], [True, False], list("ab"))["value"] == 50
+    assert auc([1, 2], [True, True], list("ab")) == {"value": None, "n": 0, "ci95": None}
+    assert auc_within([1, 2], [True, False], list("ab"))["value"] is None
 
 
 def test_among_traces_of_one_problem_knowing_the_hard_problems_does_not_help():

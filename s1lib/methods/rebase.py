@@ -3,7 +3,8 @@
 All traces make one step; a reward model scores them; then those that are not finished share the
 width that is left, in proportion to softmax(reward / balance), and each goes on as often as its
 share says, or not at all. When all are finished, their answers vote. With equal rewards every
-trace goes on once, and REBASE is majority voting, token for token.
+trace goes on once, and REBASE is majority voting, token for token (up to rounding: a sampled token
+may flip where two backends or batch sizes add in another order).
 """
 
 from __future__ import annotations
@@ -41,14 +42,11 @@ class Node:
     tokens: int = 0
     reward: float = 0.0
     children: int = 0
+    depth: int = 0
 
     @property
     def finished(self) -> bool:
         return not self.trace.paused
-
-    @property
-    def depth(self) -> int:
-        return 0 if self.parent is None else self.parent.depth + 1
 
     @property
     def scored(self) -> list[int]:
@@ -164,7 +162,7 @@ def _expand(tree: Tree, width: int, balance: float) -> list[Node]:
         node.children = count
         for child in range(count):
             number = tree.stream() if child else node.number
-            found.append(Node(node.trace.fork(), number, node))
+            found.append(Node(node.trace.fork(), number, node, depth=node.depth + 1))
     return found
 
 

@@ -23,6 +23,8 @@ from s1lib.metrics import Estimate, resampled_means
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+_UNKNOWN: Estimate = {"value": None, "n": 0, "ci95": None}
+
 Floats = NDArray[np.float64]
 Sequences = Sequence[Sequence[int]]
 
@@ -67,12 +69,13 @@ class RewardModel:
         self.pauses = blank_lines(AutoTokenizer.from_pretrained(str(folder)))
 
     def __call__(self, traces: Sequences) -> Floats:
-        rewards = np.empty(len(traces))
-        order = sorted(range(len(traces)), key=lambda index: -len(traces[index]))
+        names = [tuple(trace) for trace in traces]
+        found: dict[tuple[int, ...], float] = {}
+        order = sorted(set(names), key=lambda name: (-len(name), name))  # siblings may be equal
         for start in range(0, len(order), self.rows):
             part = order[start : start + self.rows]
-            rewards[part] = self._score([list(traces[index]) for index in part])
-        return rewards
+            found |= dict(zip(part, self._score([list(name) for name in part]), strict=True))
+        return np.array([found[name] for name in names])
 
     def _score(self, traces: list[list[int]]) -> Floats:
         import torch
@@ -147,11 +150,11 @@ def auc(scores: ArrayLike, right: ArrayLike, problems: ArrayLike, seed: int = 0)
     """Area under the ROC curve, in percent, with a bootstrap over problems.
 
     How often a right trace scores above a wrong one (ties count half). All arrays have shape
-    [scored steps]; `n` is the number of problems. Raises `RunError` if one label is missing.
+    [scored traces]; `n` is the number of problems. `value` is None if one label is missing.
     """
     values, labels = np.asarray(scores, float), np.asarray(right, bool)
     if labels.all() or not labels.any():
-        raise RunError("an AUC needs right and wrong traces: hold out more questions")
+        return dict(_UNKNOWN)
     names, where = np.unique(np.asarray(problems), return_inverse=True)
     draws = np.random.default_rng(seed).integers(0, len(names), (1000, len(names)))
     found = []
@@ -171,7 +174,7 @@ def auc(scores: ArrayLike, right: ArrayLike, problems: ArrayLike, seed: int = 0)
 def auc_within(scores: ArrayLike, right: ArrayLike, problems: ArrayLike, seed: int = 0) -> Estimate:
     """The same among traces of one problem only: what a search can use, averaged over pairs.
 
-    `n` counts the problems with both right and wrong traces.
+    `n` counts the problems with both right and wrong traces; without any, `value` is None.
     """
     values, labels, names = np.asarray(scores, float), np.asarray(right, bool), np.asarray(problems)
     pairs, won = [], []
@@ -182,11 +185,11 @@ def auc_within(scores: ArrayLike, right: ArrayLike, problems: ArrayLike, seed: i
             pairs.append(gap.size)
             won.append((gap > 0).sum() + 0.5 * (gap == 0).sum())
     if not pairs:
-        raise RunError("no problem has right and wrong traces: hold out more questions")
+        return dict(_UNKNOWN)
     means = resampled_means([won, pairs], seed=seed)
     low, high = np.percentile(100 * means[:, 0] / means[:, 1], (2.5, 97.5))
     return {
-        "value": round(100 * sum(won) / sum(pairs), 2),
+        "value": round(float(100 * sum(won) / sum(pairs)), 2),
         "n": len(pairs),
         "ci95": [round(float(low), 2), round(float(high), 2)],
     }
