@@ -1,14 +1,15 @@
 # The book as a graph: one job per chapter, each a papermill run of its notebook.
 #
 # What a chapter reads and writes stands in notebooks/chapters.yaml. `python -m s1lib run` calls
-# this file in the run folder, which artifact names are relative to, with these settings:
+# this file in an empty folder, with these settings:
 #   root       folder of the book        chapters   numbers of the chapters to consider
 #   python     interpreter               arguments  profile, run folder and parameters
 #
 # Snakemake settles the order and stops at the first failure. Each job decides by content whether
 # its chapter must run (s1lib/run/state.py): Snakemake goes by modification times, which a fresh
-# clone or an artifact written again with the same bytes would mislead. Hence `update`: the files
-# of a chapter that is up to date stay.
+# clone or an artifact written again with the same bytes would mislead. Hence the marks: a job
+# leaves an empty file here, and the artifacts, which Snakemake would delete or copy before a job
+# that makes them, are in the chapters' hands alone.
 from pathlib import Path
 
 from s1lib.run.graph import read_graph, writer_of
@@ -17,17 +18,19 @@ book = read_graph(Path(config["root"]))
 chapters = [chapter for chapter in book if chapter.number in config["chapters"]]
 
 
-def on_disk(artifact):
-    return artifact.rstrip("/")
+def mark(chapter):
+    return f"{chapter.number}.done"
 
 
-def written(artifact):
-    return update(directory(on_disk(artifact)) if artifact.endswith("/") else artifact)
+def before(chapter):
+    """The chapters that write what this one reads, as far as they are to be considered."""
+    writers = {writer_of(artifact, book) for artifact in chapter.reads}
+    return [writer for writer in chapters if writer in writers]
 
 
 rule all:
     input:
-        [on_disk(artifact) for chapter in chapters for artifact in chapter.writes],
+        [mark(chapter) for chapter in chapters],
 
 
 for chapter in chapters:
@@ -37,9 +40,9 @@ for chapter in chapters:
             f"chapter_{chapter.number}"
         input:
             chapter.notebook,
-            [on_disk(artifact) for artifact in chapter.reads if writer_of(artifact, book)],
+            [mark(earlier) for earlier in before(chapter)],
         output:
-            [written(artifact) for artifact in chapter.writes],
+            touch(mark(chapter)),
         params:
             number=chapter.number,
         shell:

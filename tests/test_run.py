@@ -212,26 +212,60 @@ def test_what_nobody_noticed_is_ended_by_the_next_run(tmp_path):
     assert not alive(orphan)
 
 
-def test_killed_at_five_random_moments_the_run_ends_in_the_same_facts(tmp_path):
-    root = make(tmp_path / "killed")
-    parameters = "count = 2000  # int, numbers"
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory):
+    """A book whose chapters take their time, run without a disturbance, and for how long it ran."""
+    root = make(tmp_path_factory.mktemp("calm"))
     for name, code in ("01_first", FIRST), ("02_second", SECOND), ("03_third", THIRD):
-        slow = f"import time\ntime.sleep(1)\n{code}\ntime.sleep(1)"
-        notebook(root / "notebooks" / f"{name}.ipynb", slow, parameters=parameters)
-    calm = shutil.copytree(root, tmp_path / "calm")
-    assert call(calm, "run", "--profile", "smoke").returncode == 0
-    moments = random.Random(0)
-    for _ in range(5):
-        runner = start(root)
-        with pytest.raises(subprocess.TimeoutExpired):
-            runner.wait(timeout=moments.uniform(0.5, 2.5))
-        runner.kill()
-        runner.wait()  # a signal is not yet a death
+        slow = f"import time\ntime.sleep(0.5)\n{code}\ntime.sleep(0.5)"
+        notebook(root / "notebooks" / f"{name}.ipynb", slow, parameters="count = 2000  # int")
+    began = time.monotonic()
+    assert call(root, "run", "--profile", "smoke").returncode == 0
+    return root, time.monotonic() - began
+
+
+@pytest.mark.parametrize("how, share", [((), 0.4), (("--from", "01"), 1.0)], ids=["", "from"])
+def test_killed_at_five_random_moments_the_run_ends_in_the_same_facts(calm, tmp_path, how, share):
+    """With `--from` all begins anew after a kill, so that kills fall into every chapter."""
+    undisturbed, seconds = calm
+    root = shutil.copytree(undisturbed, tmp_path / "killed", ignore=shutil.ignore_patterns("smoke"))
+    rng = random.Random(0)
+    moments = [share * seconds * (fifth + rng.random()) / 5 for fifth in range(5)]
+    while moments:
+        runner = start(root, *how)
+        try:
+            assert runner.wait(timeout=moments[0]) == 0  # done before it could be killed
+        except subprocess.TimeoutExpired:
+            runner.kill()
+            runner.wait()  # a signal is not yet a death
+            moments.pop(0)
+        else:
+            moments[0] /= 2
     result = call(root, "run", "--profile", "smoke")
     assert result.returncode == 0, result.stdout + result.stderr
-    assert facts(root) == facts(calm) and json.loads(facts(root)) == {"total": 3998}
+    assert facts(root) == facts(undisturbed) and json.loads(facts(root)) == {"total": 3998}
     assert processes_of(root) == []
     run = root / "results" / "smoke"
-    left = [p for p in run.rglob(".*") if p.is_file() and ".snakemake" not in str(p)]
+    left = [p for p in run.rglob(".*") if p.is_file() and ".state" not in p.parts]
     assert left == []
     assert call(root, "run", "--profile", "smoke").stdout.count("up to date") == 1
+
+
+def test_a_chapter_killed_while_it_was_made_again_is_made_again(book):
+    notebook(book / "notebooks" / "02_second.ipynb", f"import time\n{SECOND}\ntime.sleep(600)")
+    record = book / "results" / "smoke" / ".state" / "02.json"
+    runner = start(book)
+    wait_until(lambda: not record.exists())
+    runner.kill()
+    runner.wait()
+    notebook(book / "notebooks" / "02_second.ipynb", SECOND)
+    assert ran(call(book, "run", "--profile", "smoke")) == ["02"]
+
+
+def test_a_chapter_that_does_not_write_what_it_should_has_failed(book):
+    (book / "results" / "smoke" / "folder" / "sum.json").unlink()
+    (book / "results" / "smoke" / "folder").rmdir()
+    notebook(book / "notebooks" / "02_second.ipynb", "1 + 1")
+    result = call(book, "run", "--profile", "smoke")
+    assert result.returncode == 1 and ran(result) == []
+    assert "has not written folder/" in result.stdout

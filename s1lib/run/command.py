@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from s1lib.profile import load_profile
 from s1lib.run import parameters, state
 from s1lib.run.graph import Chapter, read_graph, writer_of
 from s1lib.run.notebooks import refresh
-from s1lib.run.processes import exclusive
+from s1lib.run.processes import exclusive, sentences
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +46,7 @@ def main(args: argparse.Namespace) -> int:
     chosen = choose(book, args.only, args.first)
     forced = chosen != book or bool(args.first)
     check_inputs(chosen, book, profile.run)
-    with exclusive(profile.run) as environment:
+    with sentences(profile.run), exclusive(profile.run) as environment:
         reasons = {c.number: state.reason_to_run(c, profile, given[c.number]) for c in chosen}
         for chapter in chosen:
             if not reasons[chapter.number]:
@@ -92,13 +93,18 @@ def check_inputs(chosen: list[Chapter], book: list[Chapter], folder: Path) -> No
 def snakemake(
     root: Path, folder: Path, settings: dict[str, Any], environment: dict[str, str]
 ) -> int:
-    """Run the graph. Snakemake's own words go to a file, those of the chapters to the terminal."""
-    log = folder / ".state" / "snakemake.log"
-    file = write_json(folder / ".state" / "snakemake.json", settings)
+    """Run the graph. Snakemake's own words go to a file, those of the chapters to the terminal.
+
+    Snakemake starts in an empty folder: what it keeps for itself (locks, marks of incomplete
+    files) would only be in the way of a run after one that was killed.
+    """
+    home = folder / ".state" / "snakemake"
+    shutil.rmtree(home, ignore_errors=True)
+    log = home / "log.txt"
+    file = write_json(home / "settings.json", settings)
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(root / "Snakefile")]
-    command += ["--configfile", str(file.resolve()), "--directory", str(folder)]
-    command += ["--cores", "1", "--scheduler", "greedy", "--forceall"]
-    command += ["--nolock", "--rerun-incomplete", "--keep-incomplete"]
+    command += ["--configfile", str(file.resolve()), "--directory", str(home)]
+    command += ["--cores", "1", "--scheduler", "greedy"]
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     with open(log, "w", encoding="utf-8") as words:

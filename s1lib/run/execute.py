@@ -19,7 +19,7 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from s1lib.artifacts import read_json, write_json
+from s1lib.artifacts import write_json
 from s1lib.profile import Profile
 from s1lib.run import state
 from s1lib.run.graph import Chapter
@@ -46,8 +46,8 @@ class Watch(threading.Thread):
         super().__init__(daemon=True)
         self.chapter, self.cells, self.folder = chapter, cells, folder
         self.cell, self.source, self.peak, self.began = 0, "", 0, time.monotonic()
-        last = folder / "status" / f"{chapter.number}.json"  # here, or on the reference machine
-        self.expected = f" of about {clock(read_json(last)['seconds'])}" if last.is_file() else ""
+        last = state.last_run(chapter, folder)
+        self.expected = f" of about {clock(last['seconds'])}" if last else ""
         self.runner = psutil.Process(int(os.environ[RUNNER])) if RUNNER in os.environ else None
         self.over = threading.Event()
 
@@ -97,6 +97,7 @@ def execute(chapter: Chapter, profile: Profile, given: dict[str, Any]) -> bool:
             staging,
             given,
             kernel_name="python3",
+            language="python",
             kernel_manager_class=ThisPython,
             on_cell_start=watch.on_cell,
             progress_bar=False,
@@ -106,14 +107,20 @@ def execute(chapter: Chapter, profile: Profile, given: dict[str, Any]) -> bool:
         problem = "\n".join(error.traceback)
     except DeadKernelError:
         problem = f"The kernel died (out of memory? The peak was {watch.peak / 1e9:.1f} GB.)"
+    except RuntimeError as error:
+        problem = f"The kernel does not run ({error}): make the environment anew, make clean setup"
     finally:
         watch.stop()
     if problem:
-        publish(staging, failed)
-        where = f"failed in cell {watch.cell} of {watch.cells}"
-        text = f"{where}:\n\n{watch.source.strip()}\n\n{problem}\n"
+        where = f"failed in cell {watch.cell} of {watch.cells}:\n\n{watch.source.strip()}\n\n"
+        text = f"{where}{problem}\n" if watch.cell else problem
         watch.say(text if sys.stdout.isatty() else _COLOUR.sub("", text))
-        print(f"The notebook up to there: {failed}", flush=True)
+        if staging.is_file():
+            publish(staging, failed)
+            print(f"The notebook up to there: {failed}", flush=True)
+        return False
+    if missing := [name for name in chapter.writes if not (folder / name).exists()]:
+        watch.say(f"has not written {missing[0]}, as notebooks/chapters.yaml says that it does")
         return False
     status = {
         "chapter": chapter.title,

@@ -42,7 +42,11 @@ def read_graph(root: Path) -> list[Chapter]:
     folder = root / "notebooks"
     if not (folder / TABLE).is_file():
         raise RunError(f"no {folder / TABLE}: call this in the folder of the book")
-    table = yaml.safe_load((folder / TABLE).read_text(encoding="utf-8")) or {}
+    try:
+        table = dict(yaml.safe_load((folder / TABLE).read_text(encoding="utf-8")) or {})
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise RunError(f"{folder / TABLE} is no table of chapters: {reason}") from None
     there = {path.stem for path in folder.glob("[0-9A-Z][0-9]_*.ipynb")}
     if extra := sorted(there - table.keys()):
         raise RunError(f"{folder / TABLE} does not list {extra[0]}: say what it reads and writes")

@@ -14,6 +14,7 @@ from s1lib.artifacts import RunError
 from s1lib.profile import load_profile
 from s1lib.run import parameters, state
 from s1lib.run.graph import read_graph
+from s1lib.run.processes import sentences
 
 
 def main() -> int:
@@ -34,9 +35,9 @@ def main() -> int:
         return 0
     from s1lib.run.execute import execute  # papermill takes a second to import
 
-    return (
-        0 if execute(chapter, profile, {"profile": args.profile, "run": args.run, **given}) else 1
-    )
+    with sentences(profile.run):
+        done = execute(chapter, profile, {"profile": args.profile, "run": args.run, **given})
+    return 0 if done else 1
 
 
 if __name__ == "__main__":

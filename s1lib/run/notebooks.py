@@ -11,14 +11,14 @@ from s1lib.artifacts import RunError, write_text
 Notebook = dict[str, Any]
 
 
-def read_notebook(path: Path) -> Notebook:
+def read_notebook(path: Path, remedy: str = "take it back from git") -> Notebook:
     """Read a notebook; the source of every cell is one string. Raises `RunError` if it is none."""
     try:
         notebook = json.loads(path.read_text(encoding="utf-8"))
         for cell in notebook["cells"]:
             cell["source"] = "".join(cell["source"])
     except (ValueError, KeyError, TypeError):
-        raise RunError(f"{path} is not a notebook: take it back from git") from None
+        raise RunError(f"{path} is not a notebook: {remedy}") from None
     return notebook
 
 
@@ -48,10 +48,15 @@ def publish(executed: Path, place: Path) -> list[float]:
 
 
 def refresh(source: Path, executed: Path) -> None:
-    """Give an executed notebook the prose that its source has now; code and outputs stay."""
-    fresh, done = read_notebook(source), read_notebook(executed)
+    """Give an executed notebook the prose that its source has now; code and outputs stay.
+
+    Raises `RunError` if somebody has changed its cells.
+    """
+    fresh, done = read_notebook(source), read_notebook(executed, "delete it and run again")
     injected = [cell for cell in done["cells"] if "injected-parameters" in _tags(cell)]
     results = [c for c in done["cells"] if c["cell_type"] == "code" and c not in injected]
+    if len(results) != sum(cell["cell_type"] == "code" for cell in fresh["cells"]):
+        raise RunError(f"{executed} was changed by hand: move it away and run again")
     cells = []
     for cell in fresh["cells"]:
         if cell["cell_type"] == "code":

@@ -26,6 +26,18 @@ _TEMPORARY = re.compile(r"\..+\.\w{8}(\.\w+)?")  # as s1lib.artifacts.atomic nam
 
 
 @contextlib.contextmanager
+def sentences(run: Path) -> Iterator[None]:
+    """Turn what the disk refuses into a `RunError`."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"{error.filename or run} cannot be used ({error.strerror or error}): free some space,"
+            " mend its permissions, or choose another run folder with --run"
+        ) from None
+
+
+@contextlib.contextmanager
 def exclusive(run: Path) -> Iterator[dict[str, str]]:
     """Hold a run folder; yields the environment for the processes to start.
 

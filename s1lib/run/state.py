@@ -6,12 +6,13 @@ each ingredient, in `<run>/.state/NN.json`; a chapter that did not finish has no
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
-from s1lib.artifacts import digest, read_json, write_json
+from s1lib.artifacts import RunError, digest, read_json, write_json
 from s1lib.profile import Profile
 from s1lib.run.graph import Chapter
 from s1lib.run.notebooks import code_cells
@@ -44,13 +45,13 @@ def artifacts(names: tuple[str, ...], run: Path) -> dict[str, str]:
 
 def reason_to_run(chapter: Chapter, profile: Profile, given: dict[str, Any]) -> str | None:
     """Why a chapter must run, in a few words; `None` if it is up to date."""
-    record = _record(chapter, profile.run)
-    if not record.is_file():
+    before = _read(chapter, profile.run, "ingredients")
+    if before is None:
         return "has not been finished"
     for name in (*chapter.writes, f"notebooks/{chapter.notebook.name}"):
         if not (profile.run / name).exists():
             return f"{name} is missing"
-    before, now = read_json(record)["ingredients"], ingredients(chapter, profile, given)
+    now = ingredients(chapter, profile, given)
     changed = sorted(name for name in before | now if before.get(name) != now.get(name))
     more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
     return f"{changed[0]} changed{more}" if changed else None
@@ -71,9 +72,24 @@ def finish(chapter: Chapter, run: Path, made_from: dict[str, str]) -> None:
 
 def changed_by_hand(chapter: Chapter, run: Path) -> list[str]:
     """Artifacts of a finished chapter that are not as it wrote them."""
-    wrote = read_json(_record(chapter, run))["artifacts"]
+    wrote = _read(chapter, run, "artifacts") or {}
     now = artifacts(chapter.writes, run)
     return [name for name in wrote if now.get(name) != wrote[name]]
+
+
+def last_run(chapter: Chapter, run: Path) -> dict[str, Any]:
+    """Seconds and date of the last run that is known of: here, or of the reference machine."""
+    with contextlib.suppress(RunError, KeyError, TypeError):
+        status = read_json(run / "status" / f"{chapter.number}.json")
+        return {"seconds": float(status["seconds"]), "date": str(status["date"])}
+    return {}
+
+
+def _read(chapter: Chapter, run: Path, part: str) -> dict[str, str] | None:
+    """Part of the record of a finished chapter; a damaged record is as good as none."""
+    with contextlib.suppress(RunError, KeyError, TypeError, ValueError):
+        return dict(read_json(_record(chapter, run))[part])
+    return None
 
 
 def _record(chapter: Chapter, run: Path) -> Path:

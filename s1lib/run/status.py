@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from s1lib.artifacts import read_json
 from s1lib.profile import load_profile
 from s1lib.run import parameters, state
 from s1lib.run.command import add_common as add_arguments
@@ -30,8 +29,7 @@ def main(args: argparse.Namespace) -> int:
             waiting.add(chapter.number)
         elif changed := state.changed_by_hand(chapter, profile.run):
             reason = f"up to date; since changed by hand: {', '.join(changed)}"
-        file = profile.run / "status" / f"{chapter.number}.json"
-        last = read_json(file) if file.is_file() else {"seconds": "", "date": ""}
+        last = {"seconds": "", "date": "", **state.last_run(chapter, profile.run)}
         name = f"{chapter.number} {chapter.title}"
         print(f"{name:<24}{last['seconds']:>8}  {last['date']:<22}{reason or 'up to date'}")
     return 0
