@@ -147,6 +147,8 @@ def launch_all(
         for name, count in steps.items()
     }
     total = sum(steps[job.name] for job in left)
+    if not left:
+        return logs
     with closing(_side_by_side(left, at_once)) as events:
         shown = progress(events, f"fine-tuning {len(left)} models", total)
         for count, (job, found) in enumerate(shown, start=1):
