@@ -134,6 +134,22 @@ def test_a_chapter_without_its_input_says_which_command_makes_it(book):
     assert "numbers.json is missing" in result.stderr and "--from 01" in result.stderr
 
 
+def test_a_run_folder_that_cannot_be_used_is_one_line(book):
+    (book / "file").touch()
+    result = call(book, "run", "--profile", "smoke", "--run", "file")
+    assert result.returncode == 1 and result.stderr.count("\n") == 1
+    assert "file/.state cannot be used (Not a directory)" in result.stderr
+
+
+def test_an_executed_notebook_that_was_changed_is_named_with_its_remedy(book):
+    executed = book / "results" / "smoke" / "notebooks" / "02_second.ipynb"
+    for text, remedy in ("{half", "delete it and run again"), ('{"cells": []}', "move it away"):
+        executed.write_text(text)
+        result = call(book, "run", "--profile", "smoke")
+        assert result.returncode == 1 and result.stderr.count("\n") == 1
+        assert "02_second.ipynb" in result.stderr and remedy in result.stderr
+
+
 def test_a_failure_stops_the_run_with_the_cell_and_the_traceback(book):
     old = (book / "results" / "smoke" / "notebooks" / "02_second.ipynb").read_text()
     notebook(book / "notebooks" / "02_second.ipynb", "1 / 0")

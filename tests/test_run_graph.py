@@ -35,6 +35,14 @@ def test_a_chapter_cannot_read_what_a_later_one_writes(tmp_path):
         read_graph(root)
 
 
+@pytest.mark.parametrize("text", ["x: [", "- a", "7"])
+def test_a_table_that_is_none_is_named(tmp_path, text):
+    root = make(tmp_path)
+    (root / "notebooks" / "chapters.yaml").write_text(text)
+    with pytest.raises(RunError, match=r"chapters\.yaml is no table of chapters"):
+        read_graph(root)
+
+
 def test_outside_the_folder_of_the_book_the_error_says_so(tmp_path):
     with pytest.raises(RunError, match="in the folder of the book"):
         read_graph(tmp_path)

@@ -121,6 +121,12 @@ def test_a_chapter_that_began_and_did_not_finish_runs_again(book):
     assert reasons(book) == {"02": "has not been finished"}
 
 
+@pytest.mark.parametrize("text", ["", "{half", "[]", '{"ingredients": 3}'])
+def test_a_chapter_whose_record_is_damaged_runs_again(book, text):
+    (load_profile("smoke").run / ".state" / "02.json").write_text(text)
+    assert reasons(book) == {"02": "has not been finished"}
+
+
 def test_a_source_changed_during_the_run_counts_as_changed(book):
     first, profile = read_graph(book)[0], load_profile("smoke")
     made_from = state.begin(first, profile, {})
