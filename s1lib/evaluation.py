@@ -14,8 +14,6 @@ from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from typing import TYPE_CHECKING
 
-from s1lib.progress import progress
-
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
@@ -32,8 +30,7 @@ def answer(
     """Greedy, graded generations of one model for all problems of `tests`, in their order.
 
     `tests` has the columns of `benchmarks.parquet`; `forcing=None` decodes plainly; `name` is
-    what the record calls the model. A `Forcing()` without budget has what the window leaves (the paper's
-    "auto"), benchmark by benchmark.
+    what the record calls the model. Without a budget, thinking ends by itself or at the window.
     """
     from s1lib.chat import prompt_ids
     from s1lib.decoding import load_decoder
@@ -61,6 +58,8 @@ def answer_all(
 
     Generations come model by model in the order of `models`, with the name as their `model`.
     """
+    from s1lib.progress import progress
+
     parts = [part for _, part in tests.groupby("benchmark", sort=False)]
     asked = [(name, folder, part) for name, folder in models.items() for part in parts]
     what = f"answering with {len(models)} models"
@@ -106,7 +105,7 @@ def _workers(count: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _begin(threads: int, parent: int) -> None:
-    """Called first in each worker."""
+    """Called first in each worker, before anything heavy is imported: bars look there once."""
     os.environ |= {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": str(threads)}
 
     def follow() -> None:

@@ -148,6 +148,7 @@ class Ablations(Section):
     examples: tuple[int, ...] = Field(description="sizes of the parts of the set, ascending")
     cut: float = Field(default=0.74, gt=0, lt=1, description="share of traces cut (Table 8)")
     full_epochs: int = Field(default=5, ge=1, description="passes over the whole pool")
+    budget: int | None = Field(default=None, ge=1, description="of thinking; none: the window's")
 
 
 class Profile(Section):
