@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import shlex
 import shutil
@@ -113,6 +114,8 @@ def snakemake(
             command, env=settled(root, environment), stderr=words, start_new_session=True
         )
         code = process.wait()
+    if code and shutil.disk_usage(folder).free < 2**20:  # Snakemake would not say so
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
     if code:
         print(f"The same command goes on from here. Snakemake's log: {log}", file=sys.stderr)
     return 1 if code else 0
