@@ -9,6 +9,7 @@ import pytest
 from test_engine import decoder
 from test_pool import TESTS
 
+from s1lib.artifacts import RunError
 from s1lib.chat import ANSWER, ASSISTANT, THINK, prompt_ids
 from s1lib.decoding import Forcing
 from s1lib.decoding.decoder import Decoder
@@ -76,7 +77,7 @@ def free_and_forced(decoder):
 
 @pytest.mark.parametrize(("kind", "unit"), [("token", "tokens"), ("step", "steps")])
 def test_a_prompt_is_what_training_showed_token_for_token(tiny_tokenizer, kind, unit):
-    made = control_sets(TABLE, tiny_tokenizer)[kind]
+    made = control_sets(TABLE, tiny_tokenizer, 512)[kind]
     for row, question in zip(made.itertuples(), TABLE["question"], strict=True):
         prompt = prompt_ids(tiny_tokenizer, question + suffix(row.budget, unit))
         trained = tiny_tokenizer.encode(row.text, add_special_tokens=False)
@@ -84,14 +85,26 @@ def test_a_prompt_is_what_training_showed_token_for_token(tiny_tokenizer, kind, 
 
 
 def test_the_bound_in_training_is_the_next_power_of_two_of_what_the_decoder_counts(tiny_tokenizer):
-    for row in control_sets(TABLE, tiny_tokenizer)["token"].itertuples():
+    for row in control_sets(TABLE, tiny_tokenizer, 512)["token"].itertuples():
         thinking = row.text.partition(THINK)[2].partition(ANSWER)[0]
         counted = len(tiny_tokenizer.encode(thinking, add_special_tokens=False))
         assert counted <= row.budget < 2 * counted
 
 
+def test_texts_that_training_would_have_to_cut_are_left_out(tiny_tokenizer):
+    whole = control_sets(TABLE, tiny_tokenizer, 512)["step"]
+    lengths = [len(tiny_tokenizer.encode(text)) for text in whole["text"]]
+    limit = sorted(lengths)[2]
+    kept = control_sets(TABLE, tiny_tokenizer, limit)["step"]
+    assert kept["text"].tolist() == [
+        text for text, length in zip(whole["text"], lengths, strict=True) if length <= limit
+    ]
+    with pytest.raises(RunError, match="no text fits in 5 tokens"):
+        control_sets(TABLE, tiny_tokenizer, 5)
+
+
 def test_the_step_format_opens_as_the_forced_run_does(tiny_tokenizer, decoder):
-    text = control_sets(TABLE, tiny_tokenizer)["step"]["text"][0]
+    text = control_sets(TABLE, tiny_tokenizer, 512)["step"]["text"][0]
     assistant = tiny_tokenizer.encode(text.partition(ASSISTANT)[2], add_special_tokens=False)
     (one,) = decoder.generate([[5, 6]], Forcing(steps=True))
     assert tuple(assistant[:1]) == one.opening

@@ -19,6 +19,7 @@ import pandas as pd
 from transformers import PreTrainedTokenizerBase
 
 from s1lib import selection
+from s1lib.artifacts import RunError
 from s1lib.decoding import Forcing, Generation
 from s1lib.decoding.decoder import Decoder
 from s1lib.methods.exam import Prompts, examine
@@ -37,21 +38,33 @@ def suffix(bound: int, unit: str) -> str:
 
 
 def control_sets(
-    table: pd.DataFrame, tokenizer: PreTrainedTokenizerBase
+    table: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, max_length: int
 ) -> dict[str, pd.DataFrame]:
     """The training sets `token` and `step` (id, budget, text) from the rows of s1K.
 
     A trace has as many tokens as the decoder will count: the newlines at both its ends are
-    thinking, too.
+    thinking, too. Texts of more than `max_length` tokens are left out rather than cut, since a
+    cut loses the answer; headers make traces of many short steps much longer.
     """
     traces = [one[0].strip() for one in table["thinking_trajectories"]]
     texts = [f"\n{trace}\n" for trace in traces]
     lengths = [len(tokenizer.encode(text, add_special_tokens=False)) for text in texts]
     rows = table.assign(thinking=traces, thinking_tokens=lengths)
-    return {
+    sets = {
         "token": selection.token_conditional(rows, tokenizer),
         "step": selection.step_conditional(rows, tokenizer),
     }
+    return {name: _fitting(part, tokenizer, max_length) for name, part in sets.items()}
+
+
+def _fitting(
+    texts: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> pd.DataFrame:
+    ids = tokenizer(texts["text"].tolist(), add_special_tokens=False, verbose=False)["input_ids"]
+    fits = [len(one) <= max_length for one in ids]
+    if not any(fits):
+        raise RunError(f"no text fits in {max_length} tokens: raise training.max_length")
+    return texts[fits].reset_index(drop=True)
 
 
 def ask_tokens(decoder: Decoder, tests: pd.DataFrame, bound: int) -> list[Generation]:
