@@ -147,6 +147,8 @@ def launch_all(
         for name, count in steps.items()
     }
     total = sum(steps[job.name] for job in left)
+    if watch:
+        watch(pd.DataFrame(state.values()))
     if not left:
         return logs
     with closing(_side_by_side(left, at_once)) as events:
