@@ -255,19 +255,20 @@ def _efficiency(facts: Facts) -> Finding:
         curves.setdefault(row["benchmark"], {})[row["examples"]] = row
     evidence = []
     for name, curve in curves.items():
-        if not {0, 1000} <= set(curve) or max(curve) == 1000:
+        selected = next((n for n, row in curve.items() if "share" in row), 1000)
+        if not {0, selected} <= set(curve) or max(curve) == selected:
             raise NotRun("not run yet: chapter 09")
         whole = curve[max(curve)]["value"] - curve[0]["value"]
-        share = 100 * (curve[1000]["value"] - curve[0]["value"]) / whole if whole > 0 else 0.0
+        share = 100 * (curve[selected]["value"] - curve[0]["value"]) / whole if whole > 0 else 0.0
         printed = _share_of_gain() if partner(name) == "MATH500" else None
         evidence.append(
             Evidence(
-                f"share of the gain of {max(curve):,} examples that 1,000 bring (%), {name}",
+                f"share of the gain of {max(curve):,} examples that {selected:,} bring (%), {name}",
                 None if printed is None else round(printed, 1),
                 None,
                 round(share, 1),
-                curve[1000].get("share_ci95"),
-                curve[1000].get("n"),
+                curve[selected].get("share_ci95"),
+                curve[selected].get("n"),
                 share >= 80,
             )
         )

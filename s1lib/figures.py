@@ -263,7 +263,7 @@ def draw_domains(table: pd.DataFrame) -> Figure:
 
 
 def draw_examples(table: pd.DataFrame) -> Figure:
-    """Figure 2, right: sample efficiency, logarithmic in the number of examples."""
+    """Figure 2, right: sample efficiency, logarithmic in examples; dotted is the base model."""
     import matplotlib.pyplot as plt
 
     figure, row = plt.subplots(1, 2, figsize=(9.2, 3.4))
@@ -273,6 +273,9 @@ def draw_examples(table: pd.DataFrame) -> Figure:
         _label(row[0], point["examples"], point["value"], point["model"])
     for name, curve in table[table["origin"] == "measured"].groupby("benchmark", sort=False):
         curve, colour = curve.sort_values("examples"), COLOURS[partner(str(name))]
+        for value in curve.loc[curve["examples"] == 0, "value"]:  # the base model
+            row[1].axhline(value, color=colour, linewidth=1, linestyle=":")
+        curve = curve[curve["examples"] > 0]
         _interval_band(row[1], curve["examples"], curve, colour)
         row[1].plot(curve["examples"], curve["value"], marker="o", color=colour)
         last = curve.iloc[-1]

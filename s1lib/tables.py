@@ -277,7 +277,11 @@ def plain(chapter: str, key: str) -> Callable[[Facts], pd.DataFrame | None]:
         theirs = published(key) if key in ("table_2", "table_8", "table_14") else []
         rows = [{"origin": "published", **row} for row in theirs]
         rows += [{"origin": "measured", **row} for row in ours]
-        return pd.DataFrame(rows).map(_cell)
+        table = pd.DataFrame(rows).drop(columns="ci95_minus_s1K", errors="ignore")
+        names = [c for c in ("origin", "set", "method", "prompt", "length") if c in table]
+        judged = [c for name in BENCHMARKS for c in table if c.split()[0] == name]
+        rest = [c for c in table if c not in (*names, *judged)]
+        return table[[*names, *rest, *judged]].map(_cell)
 
     return table
 

@@ -32,7 +32,9 @@ def load_decoder(
     given = {"window": window, "answer_tokens": answer_tokens, "rows": rows, "dtype": dtype}
     settings: dict[str, Any] = {"window": 0, "answer_tokens": 256, "rows": 64, "dtype": "float32"}
     if book is not None:
-        settings |= {key: getattr(book.evaluation, key) for key in settings}
+        ours = book.evaluation
+        settings |= {"window": ours.window, "answer_tokens": ours.answer_tokens}
+        settings |= {"rows": ours.rows, "dtype": ours.dtype}
     settings |= {key: value for key, value in given.items() if value}
     backend = backend or (book.roles.decoder if book is not None else "torch")
     if backend == "torch":
