@@ -5,11 +5,12 @@
 #   root       folder of the book        chapters   numbers of the chapters to consider
 #   python     interpreter               arguments  profile, run folder and parameters
 #
-# Snakemake settles the order and stops at the first failure. Each job decides by content whether
-# its chapter must run (s1lib/run/state.py): Snakemake goes by modification times, which a fresh
-# clone or an artifact written again with the same bytes would mislead. Hence the marks: a job
-# leaves an empty file here, and the artifacts, which Snakemake would delete or copy before a job
-# that makes them, are in the chapters' hands alone.
+# Snakemake settles the order (of two chapters that can run, the earlier one goes first) and stops
+# at the first failure. Each job decides by content whether its chapter must run
+# (s1lib/run/state.py): Snakemake goes by modification times, which a fresh clone or an artifact
+# written again with the same bytes would mislead. Hence the marks: a job leaves an empty file here,
+# and the artifacts, which Snakemake would delete or copy before a job that makes them, are in the
+# chapters' hands alone.
 from pathlib import Path
 
 from s1lib.run.graph import read_graph, writer_of
@@ -43,6 +44,8 @@ for chapter in chapters:
             [mark(earlier) for earlier in before(chapter)],
         output:
             touch(mark(chapter)),
+        priority:
+            len(chapters) - chapters.index(chapter)
         params:
             number=chapter.number,
         shell:

@@ -22,12 +22,15 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Source:
-    """A source: the families it draws from and the number of steps its problems take."""
+    """A source: the families it draws from and the number of steps its problems take.
+
+    `choice` is the share of its questions that come with four options.
+    """
 
     families: tuple[str, ...]
     steps: tuple[int, int]
     cot_type: str = "math"
-    choice: bool = False
+    choice: float = 0.0
     solved: bool = True
 
 
@@ -51,18 +54,19 @@ SOURCES: dict[str, Source] = {
             "divisor",
         ),
         (1, 16),
+        choice=0.25,
     ),
     "OmniMath": Source(("orbit", "order", "recurrence", "congruence", "coins"), (4, 32)),
-    "SciEval": Source(("colony", "cooling"), (1, 6), "health science"),
+    "SciEval": Source(("colony", "cooling"), (1, 6), "health science", choice=1.0),
     "OlympiadBench": Source(("roots", "rectangle", "braking", "meeting", "orbit"), (6, 32)),
-    "JEEBench": Source(("meeting", "cooling", "system", "roots"), (4, 30), "science"),
-    "AGIEval": Source(("tickets", "savings", "meeting", "system"), (1, 8), "english"),
+    "JEEBench": Source(("meeting", "cooling", "system", "roots"), (4, 30), "science", choice=1.0),
+    "AGIEval": Source(("tickets", "savings", "meeting", "system"), (1, 8), "english", choice=1.0),
     "s1-prob": Source(("dice", "ways"), (8, 32)),
     "GPQA": Source(
         ("comets", "colony", "cooling", "braking", "meeting", "check-digit"),
         (6, 32),
         "science",
-        choice=True,
+        choice=1.0,
     ),
     "xword": Source(("check-digit",), (1, 6), "crossword"),
     "USACO": Source(("probe", "coins", "orbit"), (4, 30), "coding", solved=False),
@@ -81,7 +85,7 @@ BENCHMARKS: dict[str, Source] = {
         ("comets", "colony", "cooling", "braking", "meeting", "check-digit", "probe"),
         (4, 32),
         "science",
-        choice=True,
+        choice=1.0,
     ),
 }
 
@@ -99,7 +103,7 @@ def rows(source: str, n: int, seed: int) -> list[Row]:
     """
     kind = _named(source, SOURCES)
     rng = random.Random(f"{source}/{seed}")
-    alike = [name for name, other in BENCHMARKS.items() if other.choice == kind.choice]
+    alike = [name for name, other in BENCHMARKS.items() if other.choice == round(kind.choice)]
     leaks = [row for name in alike for row in benchmark(name, 100, seed)]
     found: dict[str, Row] = {}
     for _ in range(50 * n + 1000):
@@ -137,7 +141,7 @@ def benchmark(name: str, n: int, seed: int) -> list[Row]:
 
 def _draw(rng: random.Random, kind: Source, held_out: bool = False) -> Row:
     problem = make_problem(rng, rng.choice(kind.families), *kind.steps, held_out)
-    options = draw_options(problem, rng) if kind.choice else None
+    options = draw_options(problem, rng) if rng.random() < kind.choice else None
     facts: Row = {
         "family": problem.family.name,
         "msc": problem.family.msc,
