@@ -46,6 +46,7 @@ for chapter in chapters:
             touch(mark(chapter)),
         priority:
             len(chapters) - chapters.index(chapter)
+        threads: workflow.cores  # one chapter at a time; Snakemake sets OMP_NUM_THREADS to this
         params:
             number=chapter.number,
         shell:

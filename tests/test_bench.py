@@ -17,6 +17,6 @@ def test_a_row_says_how_many_times_faster_and_how_to_measure_it_again():
 
 def test_a_new_row_replaces_the_old_one_of_the_same_comparison_and_leaves_the_others(tmp_path):
     file = tmp_path / "benchmarks.json"
-    merge([row("a", 100.0), row("b", 10.0)], file)
-    merge([row("a", 200.0)], file)
+    for one in (row("a", 100.0), row("b", 10.0), row("a", 200.0)):
+        merge(one, file)
     assert [(r["name"], r["ours"]) for r in read_json(file)] == [("a", 200.0), ("b", 10.0)]

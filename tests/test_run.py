@@ -93,6 +93,12 @@ def test_a_run_publishes_notebooks_facts_and_status(finished):
     assert processes_of(finished) == []
 
 
+def test_a_chapter_gets_all_cores_though_snakemake_would_give_it_one(finished):
+    for number in ("01", "02", "03"):
+        status = json.loads((finished / f"results/smoke/status/{number}.json").read_text())
+        assert status["threads"] == int(environment()["OMP_NUM_THREADS"]) == 2
+
+
 def test_a_second_run_with_nothing_changed_runs_nothing(book):
     result = call(book, "run", "--profile", "smoke")
     assert result.returncode == 0 and ran(result) == []

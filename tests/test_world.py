@@ -131,6 +131,38 @@ def test_a_failed_check_makes_the_solver_go_on() -> None:
     assert failed and all(trace.split("\n\n")[-1].startswith("So ") for trace in failed)
 
 
+def test_a_solver_who_overlooks_the_right_candidate_searches_on_and_ends_in_a_later_one() -> None:
+    rng = random.Random(12)
+    problems = [make_problem(rng, "check-digit", 3, 10) for _ in range(50)]
+    for problem in problems:
+        seen, _ = solve(problem, rng, Habits(alert=1.0))
+        trace, answer = solve(problem, rng, Habits(alert=1.0, miss=1.0))
+        if answer != problem.answer:
+            assert int(answer) > int(problem.answer) and len(trace) > len(seen)
+            assert f"x={problem.answer}:" in trace
+    wrong = [solve(p, rng, Habits(alert=1.0, miss=1.0))[1] != p.answer for p in problems]
+    assert sum(wrong) > 25
+
+
+def test_an_overlooked_candidate_is_missing_in_a_count() -> None:
+    rng = random.Random(13)
+    for problem in (make_problem(rng, "ways", 5, 20) for _ in range(20)):
+        _, answer = solve(problem, rng, Habits(miss=1.0))
+        assert int(answer) == max(0, int(problem.answer) - 1)
+
+
+def test_saying_an_answer_again_or_an_idle_second_look_changes_no_answer() -> None:
+    rng = random.Random(14)
+    problem = make_problem(rng, "savings", 4, 9)
+    plain = solve(problem, random.Random(0), Habits())
+    again = solve(problem, random.Random(0), Habits(recap=1.0))
+    words = frozenset({"Wait", "Hmm", "Alternatively"})
+    idle = solve(problem, random.Random(0), Habits(doubt=1.0, idle=words))
+    assert plain[1] == again[1] == idle[1]
+    assert again[0] == f"{plain[0]}\nSo {plain[1]}."
+    assert "check" not in idle[0] and idle[0].startswith(plain[0])
+
+
 def test_the_teacher_is_deterministic_and_ends_in_an_answer() -> None:
     for row in rows("GPQA", 20, 1):
         trace, attempt = think(row["question"], row["metadata"], seed=3)

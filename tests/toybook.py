@@ -78,7 +78,7 @@ def command(*arguments: str) -> list[str]:
 
 def environment() -> dict[str, str]:
     outside = {k: v for k, v in os.environ.items() if not k.startswith("S1LIB_")}
-    return {**outside, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    return {**outside, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "2"}
 
 
 def call(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

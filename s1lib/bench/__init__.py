@@ -1,8 +1,8 @@
 """Speed beside the library that one would use instead: `python -m s1lib bench [name ...]`.
 
-A benchmark is a module in this folder with a function `measure() -> list[Row]`. Its rows are
-merged into `results/benchmarks.json`, where a row replaces the one of the same name, rival,
-device and dtype.
+A benchmark is a module in this folder with a function `measure() -> Iterator[Row]`. Each row is
+merged into `results/benchmarks.json` as soon as it is measured, where it replaces the one of the
+same name, rival, device and dtype.
 """
 
 from __future__ import annotations
@@ -57,21 +57,24 @@ def main(args: argparse.Namespace) -> int:
     if unknown := set(args.names) - set(benchmarks()):
         raise RunError(f"no benchmark {min(unknown)}: there are {', '.join(benchmarks())}")
     for name in args.names or benchmarks():
-        rows = import_module(f"{__name__}.{name}").measure()
-        for row in merge([row.as_record(name) for row in rows], RESULTS):
+        for row in import_module(f"{__name__}.{name}").measure():
+            record = row.as_record(name)
+            merge(record, RESULTS)
             print(
-                "{name} vs {rival}: {ratio}x  ({ours:g} / {theirs:g} {unit}, n={n})".format(**row)
+                "{name} vs {rival}: {ratio}x  ({ours:g} / {theirs:g} {unit}, n={n})".format(
+                    **record
+                ),
+                flush=True,
             )
     return 0
 
 
-def merge(rows: list[dict[str, Any]], path: Path) -> list[dict[str, Any]]:
-    """Put rows into the file, in place of older ones of the same comparison; returns them."""
+def merge(row: dict[str, Any], path: Path) -> None:
+    """Put a row into the file, in place of an older one of the same comparison."""
 
     def key(row: dict[str, Any]) -> tuple[str, ...]:
         return tuple(row[name] for name in ("name", "rival", "device", "dtype"))
 
     before = read_json(path) if path.is_file() else []
-    merged = {key(row): row for row in (*before, *rows)}
+    merged = {key(one): one for one in (*before, row)}
     write_json(path, [merged[place] for place in sorted(merged)])
-    return rows

@@ -14,6 +14,7 @@ import re
 import resource
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -169,7 +170,7 @@ def _reference_selection(hard: pd.DataFrame, rng: np.random.Generator) -> set[st
     return chosen
 
 
-def measure(n: int = 59_029) -> list[Row]:
+def measure(n: int = 59_029) -> Iterator[Row]:
     """Rows a second, ours and the rival's. Raises `ValueError` if they keep different rows."""
     pool, held_out = synthetic(n)
     start = time.perf_counter()
@@ -181,17 +182,15 @@ def measure(n: int = 59_029) -> list[Row]:
     if mine != theirs:
         raise ValueError(f"curation disagrees with the reference's algorithm: {mine} {theirs}")
     print(f"ours {middle - start:.1f} s, peak {peak:,.0f} MB; theirs {end - middle:.1f} s")
-    return [
-        Row(
-            name="curation-vs-reference",
-            rival="the reference's decontamination, string filter and sampling loop",
-            ours=round(n / (middle - start), 1),
-            theirs=round(n / (end - middle), 1),
-            unit="rows/s",
-            n=n,
-            dtype="uint64",
-        )
-    ]
+    yield Row(
+        name="curation-vs-reference",
+        rival="the reference's decontamination, string filter and sampling loop",
+        ours=round(n / (middle - start), 1),
+        theirs=round(n / (end - middle), 1),
+        unit="rows/s",
+        n=n,
+        dtype="uint64",
+    )
 
 
 def _peak_mb() -> float:

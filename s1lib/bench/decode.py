@@ -31,17 +31,15 @@ BATCHES = (32, 64, PROBLEMS)  # of generate; its best one counts
 Ids = tuple[int, ...]
 
 
-def measure(model: str = MODEL, problems: int = PROBLEMS) -> list[Row]:
+def measure(model: str = MODEL, problems: int = PROBLEMS) -> Iterator[Row]:
     decoder = load_decoder(model, backend="torch", window=1024, answer_tokens=16, dtype="float32")
     share = -(-problems // len(NAMES))
     rows = [row for name in NAMES for row in benchmark(name, share, seed=1)][:problems]
     prompts = [prompt_ids(decoder.tokenizer, row["question"]) for row in rows]
     decoder.generate(prompts[:8], max_new_tokens=8)
-    return [
-        _generate(decoder, prompts, model),
-        _resubmit(decoder, prompts),
-        *_overhead(decoder, prompts),
-    ]
+    yield _generate(decoder, prompts, model)
+    yield _resubmit(decoder, prompts)
+    yield from _overhead(decoder, prompts)
 
 
 def _row(name: str, rival: str, ours: float, theirs: float, unit: str, n: int) -> Row:
@@ -169,7 +167,7 @@ def _resubmit(decoder: Decoder, prompts: list[list[int]]) -> Row:
 # --- what forcing costs --------------------------------------------------------------------------
 
 
-def _overhead(decoder: Decoder, prompts: list[list[int]]) -> list[Row]:
+def _overhead(decoder: Decoder, prompts: list[list[int]]) -> Iterator[Row]:
     forcing, longest = Forcing(budget=256, waits=2), Forcing(waits=max(WAITS))
     tokens: list[Generation] = decoder.generate(prompts, forcing)
     counts = [one.sampled for one in tokens]
@@ -186,12 +184,9 @@ def _overhead(decoder: Decoder, prompts: list[list[int]]) -> list[Row]:
     (forced, _), (free, total) = timed(lambda: decoder.generate(prompts, forcing), plain)
     if total != sum(counts):
         raise RunError(f"forced-vs-plain: {total} tokens against {sum(counts)}, so no comparison")
+    rival, unit, n = "plain decoding of as many tokens", "tokens/s", len(prompts)
+    yield _row("forced-vs-plain", rival, total / forced, total / free, unit, n)
     (whole, _), (single, _) = timed(
         lambda: decoder.sweep(prompts, BUDGETS, WAITS), lambda: decoder.generate(prompts, longest)
     )
-    n = len(prompts)
-    return [
-        _row("forced-vs-plain", "plain decoding of as many tokens", total / forced, total / free,
-             "tokens/s", n),
-        _row("sweep-vs-longest", "its longest single run", n / whole, n / single, "problems/s", n),
-    ]  # fmt: skip
+    yield _row("sweep-vs-longest", "its longest single run", n / whole, n / single, "problems/s", n)

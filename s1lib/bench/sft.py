@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,27 +48,23 @@ class PlainTrainer(SFTTrainer):
         return Shuffle(len(self.train_dataset), self.args.seed)  # type: ignore[arg-type]
 
 
-def measure() -> list[Row]:
+def measure() -> Iterator[Row]:
     data = Path("results") / "laptop" / "s1K.parquet"
     samples = load_samples(data, load_tokenizer("world:base"))
     losses, seconds = train("plain", "float32", samples)
-    rows = []
     for dtype in ("float32", "bfloat16"):
         ours, taken = train("balanced", dtype, samples)
         check_same(ours, losses, dtype)
         tokens = (STEPS - IDLE) * 16 * mean_length(samples)
-        rows.append(
-            Row(
-                "sft-vs-trl",
-                "TRL SFTTrainer, padded, float32",
-                tokens / taken,
-                tokens / seconds,
-                f"tokens/s, {torch.get_num_threads()} threads",
-                len(samples),
-                dtype,
-            )
+        yield Row(
+            "sft-vs-trl",
+            "TRL SFTTrainer, padded, float32",
+            tokens / taken,
+            tokens / seconds,
+            f"tokens/s, {torch.get_num_threads()} threads",
+            len(samples),
+            dtype,
         )
-    return rows
 
 
 def check_same(ours: list[float], theirs: list[float], dtype: str) -> None:

@@ -105,14 +105,13 @@ def snakemake(
     file = write_json(home / "settings.json", settings)
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(root / "Snakefile")]
     command += ["--configfile", str(file.resolve()), "--directory", str(home)]
-    command += ["--cores", "1", "--scheduler", "greedy"]
+    own = settled(root, environment)
+    command += ["--cores", own["OMP_NUM_THREADS"], "--scheduler", "greedy"]
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     with open(log, "w", encoding="utf-8") as words:
         # A session of its own: Ctrl-C reaches this process only, which then ends all the others.
-        process = subprocess.Popen(
-            command, env=settled(root, environment), stderr=words, start_new_session=True
-        )
+        process = subprocess.Popen(command, env=own, stderr=words, start_new_session=True)
         code = process.wait()
     if code and shutil.disk_usage(folder).free < 2**20:  # Snakemake would not say so
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))

@@ -1,10 +1,12 @@
 """The scripted teacher: writes thinking traces that try, state, doubt, check and correct.
 
 It plays the part that Gemini plays in the paper. It tries candidates quickly and, like a hurried
-reader, looks at the main condition only. When a candidate fits it states an answer; sometimes it
-then doubts ("Wait, check ..."), works the candidate out, looks at the whole condition, and goes on
-if the candidate fails. So some of its answers are wrong, as Gemini's are (in the paper 53.6% of the
-final 1,000 are right).
+reader, mostly looks at the main condition only. When a candidate fits it states an answer. Then it
+stops; or it says the answer once more; or it looks again, as quickly as before ("Hmm, x=5 ..."); or
+it doubts ("Wait, check x=5 ..."), works the candidate out, looks at the whole condition, and goes
+on if the candidate fails. Now and then it overlooks the right candidate, searches on, and ends in a
+later one. So some of its answers are wrong, as Gemini's are (in the paper 53.6% of the final 1,000
+are right), and of those the hurried ones are short and the overlooked ones long.
 
 Steps of a trace are separated by blank lines.
 """
@@ -13,7 +15,8 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 
 from s1lib.world.families import Problem, Step, rebuild
 
@@ -22,21 +25,33 @@ DOUBTS = {"Wait": 0.7, "Hmm": 0.2, "Alternatively": 0.1}
 
 @dataclass(frozen=True)
 class Habits:
-    """How the solver works; all values are probabilities.
+    """How the solver works; all numbers are probabilities.
 
-    `doubt`: a stated answer is checked. `again`: a confirmed answer is checked once more. `slip`: a
-    wrong candidate is taken for a right one on the way. `alert`: the whole condition is looked at
-    from the start, as after a failed check. `work`: every candidate is worked out in full.
+    `doubt`: a stated answer is doubted. `recap`: it is said once more instead. `again`: a confirmed
+    answer is checked once more. `slip`: a wrong candidate is taken for a right one on the way.
+    `miss`: the right candidate is overlooked. `alert`: the whole condition is looked at from the
+    start, as after a failed check. `work`: every candidate is worked out in full. After the doubts
+    in `idle` a candidate is looked at again, but not checked.
     """
 
-    doubt: float = 0.4
-    again: float = 0.1
-    slip: float = 0.08
+    doubt: float = 0.0
+    again: float = 0.0
+    slip: float = 0.0
+    recap: float = 0.0
+    miss: float = 0.0
     alert: float = 0.0
     work: float = 0.0
+    idle: frozenset[str] = frozenset()
 
 
-TEACHER = Habits()
+TEACHER = Habits(
+    doubt=0.25,
+    again=0.1,
+    recap=0.3,
+    miss=0.05,
+    idle=frozenset({"Hmm", "Alternatively"}),
+)
+FARTHEST = 40  # steps within which a solver who overlooks a candidate must find another one
 
 
 def think(question: str, metadata: str, seed: int = 0) -> tuple[str, str]:
@@ -64,6 +79,8 @@ def solve(
     threshold = steps[-1].side.startswith(("over", "below"))
     if rng.random() < habits.slip and len(steps) > 2 and not threshold:
         slip_at = rng.randrange(len(steps) - 1)
+    if habits.miss and rng.random() < habits.miss:
+        steps = _overlooking(problem, rng) or steps
     lines: list[str] = []
     count, last = 0, steps[-1]
     for index, step in enumerate(steps):
@@ -79,23 +96,59 @@ def solve(
         if not hit or (side and not step.side_ok):
             continue
         lines.append(_so(str(step.number), options))
-        if rng.random() >= habits.doubt:
-            break
-        lines[-1] += "\n" + _check(step, rng)
-        if step.right:
+        if not _second_look(lines, step, str(step.number), habits, rng, options) or step.right:
             break
         alert = True
     answer = str(count if problem.family.counts else last.number)
     if problem.family.counts:
         lines.append(_so(answer, options))
-        if rng.random() < habits.doubt:
-            lines[-1] += "\n" + _check(last, rng)
+        _second_look(lines, last, answer, habits, rng, options)
     if "check" in lines[-1]:
         lines.append(_so(answer, options))
         if rng.random() < habits.again:
-            lines[-1] += "\n" + _check(last, rng)
+            lines[-1] += "\n" + _check(last, _doubt(rng))
             lines.append(_so(answer, options))
     return "\n\n".join(lines), _letter(answer, options) if options else answer
+
+
+def _second_look(
+    lines: list[str],
+    step: Step,
+    answer: str,
+    habits: Habits,
+    rng: random.Random,
+    options: list[str] | None,
+) -> bool:
+    """What follows a stated answer, appended to `lines`. Returns whether it was checked."""
+    chance = rng.random()
+    if chance >= habits.doubt:
+        if chance < habits.doubt + habits.recap:
+            lines[-1] += f"\nSo {answer}."
+        return False
+    word = _doubt(rng)
+    if word in habits.idle:
+        lines[-1] += f"\n{word}, {_line(step, False, step.hit)}."
+        lines.append(_so(answer, options))
+        return False
+    lines[-1] += "\n" + _check(step, word)
+    return True
+
+
+def _overlooking(problem: Problem, rng: random.Random) -> list[Step] | None:
+    """The steps of a solver who takes a right candidate for a wrong one and searches on.
+
+    None if no other candidate is right within `FARTHEST` steps (or if there is none to count).
+    """
+    rights = [place for place, step in enumerate(problem.steps) if step.right]
+    if not rights:
+        return None
+    missed = rng.choice(rights)
+    found = []
+    for place, step in enumerate(islice(problem.family.search(problem.params), FARTHEST)):
+        found.append(replace(step, hit=False) if place == missed else step)
+        if place > missed and step.right and not problem.family.counts:
+            return found
+    return found if problem.family.counts else None
 
 
 def _line(step: Step, worked: bool, hit: bool) -> str:
@@ -108,9 +161,12 @@ def _slip(step: Step, right: Step) -> str:
     return f"{step.name}:{','.join([*before, right.value.split(',')[-1]])} yes"
 
 
-def _check(step: Step, rng: random.Random) -> str:
+def _doubt(rng: random.Random) -> str:
+    return rng.choices(list(DOUBTS), list(DOUBTS.values()))[0]
+
+
+def _check(step: Step, word: str) -> str:
     """A second, careful look at a candidate: the working, then every part of the condition."""
-    word = rng.choices(list(DOUBTS), list(DOUBTS.values()))[0]
     side = f",{step.side} {_yes(step.side_ok)}" if step.hit and step.side else ""
     return f"{word}, check {step.name}:{step.work} {_yes(step.hit)}{side}."
 
