@@ -21,6 +21,7 @@ import pandas as pd
 
 from s1lib.artifacts import RunError
 from s1lib.profile import Profile
+from s1lib.questions.revisions import pinned
 from s1lib.questions.schema import metadata_text, question_id
 
 Row = Mapping[str, Any]
@@ -36,7 +37,8 @@ CLUE = (
 class Part:
     """One load: a configuration and its splits, or files of the repository by their names.
 
-    `revision` pins the commit; None is the newest, since the paper names no revisions.
+    `revision` names a branch or commit; None is the newest, since the paper names no revisions.
+    A run keeps to the commit that it found first (`s1lib.questions.revisions`).
     `refs/convert/parquet` is the hub's own Parquet copy of a dataset that otherwise comes as a
     script, which is never run here.
     """
@@ -400,7 +402,7 @@ def collect(book: Profile, load: Loader | None = None) -> pd.DataFrame:
         shares = share_out(book.questions.pool, names(book))
         rows = [row for name, n in shares.items() for row in world.rows(name, n, book.seed)]
         return pd.DataFrame(rows)
-    load = load or hub_loader(book.questions.folder)
+    load = load or _loader(book)
     tables = [from_hub(SOURCES[name], load) for name in names(book)]
     return pd.DataFrame([row for table in tables for row in table])
 
@@ -420,8 +422,8 @@ def from_hub(source: Source, load: Loader) -> list[dict[str, Any]]:
             missing = [name for name in source.columns if name not in row]
             if missing:
                 raise RunError(
-                    f"{source.hub} has no column {', '.join(missing)} any more: pin its "
-                    "revision in s1lib/questions/sources.py"
+                    f"{source.hub} has no column {', '.join(missing)} any more: put a commit that "
+                    "has it into revisions.json in the run folder"
                 )
             if keep(row, part):
                 rows.append((row, _finish(source, row, source.transform(row, part))))
@@ -445,7 +447,7 @@ def benchmarks(book: Profile, load: Loader | None = None) -> pd.DataFrame:
             for row in world.benchmark(name, book.questions.problems, book.seed)
         ]
     else:
-        load = load or hub_loader(book.questions.folder)
+        load = load or _loader(book)
         table = {item.name: item for item in BENCHMARKS if item.scored}
         unknown = [name for name in book.questions.benchmarks if name not in table]
         if unknown:
@@ -469,7 +471,7 @@ def held_out(book: Profile, scored: pd.DataFrame, load: Loader | None = None) ->
     """
     if book.questions.origin == "world":
         return scored[["benchmark", "id", "question"]]
-    load = load or hub_loader(book.questions.folder)
+    load = load or _loader(book)
     rows = [
         {"benchmark": item.name, "question": row[item.question]}
         for item in BENCHMARKS
@@ -492,11 +494,15 @@ def composition(table: pd.DataFrame, origin: str = "hub") -> pd.DataFrame:
     return shown.sort_values("published_n", ascending=False).reset_index(drop=True)
 
 
-def hub_loader(folder: str = "") -> Loader:
+def _loader(book: Profile) -> Loader:
+    return hub_loader(book.questions.folder, book.run / "revisions.json")
+
+
+def hub_loader(folder: str = "", pins: Path | None = None) -> Loader:
     """A loader through `datasets`: from the hub and its cache, or from `<folder>/<hub id>`.
 
-    Scripts are never run (`datasets` refuses them), and columns that a row does not have are
-    not made up.
+    `pins` is the file that holds each dataset's commit (`s1lib.questions.revisions`). Scripts are
+    never run (`datasets` refuses them), and columns that a row does not have are not made up.
     """
 
     def load(hub: str, part: Part) -> list[Row]:
@@ -506,16 +512,20 @@ def hub_loader(folder: str = "") -> Loader:
         path = str(local) if folder else hub
         rows: list[Row] = []
         try:
+            revision = None if folder else part.revision
+            if pins and not folder:
+                revision = pinned(hub, part.revision, pins)
             for split in part.splits:
                 if part.files:
                     base = path if folder else f"hf://datasets/{hub}"
-                    at = f"@{part.revision}" if part.revision and not folder else ""
+                    at = f"@{revision}" if revision else ""
                     files = [f"{base}{at}/{name}" for name in part.files]
                     data = load_dataset("json", data_files={split: files}, split=split)
                 else:
-                    revision = None if folder else part.revision
                     data = load_dataset(path, part.config, split=split, revision=revision)
                 rows.extend(data)
+        except RunError:
+            raise
         except Exception as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise RunError(
