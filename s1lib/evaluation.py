@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
+from dataclasses import replace
 from multiprocessing import get_context, parent_process
 from typing import TYPE_CHECKING
 
@@ -18,10 +19,38 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
+    from transformers import PreTrainedTokenizerBase
 
     from s1lib.decoding.forcing import Forcing
     from s1lib.decoding.record import Generation
     from s1lib.profile import Profile
+
+
+Prompts = list[list[int]]
+
+
+def examine(
+    tests: pd.DataFrame,
+    tokenizer: PreTrainedTokenizerBase,
+    decode: Callable[[Prompts, list[str]], list[Generation]],
+    suffix: str = "",
+) -> list[Generation]:
+    """Graded generations of `decode(prompts, ids)`, benchmark by benchmark.
+
+    `tests` has the columns of `benchmarks.parquet`. `suffix` is appended to every question, as
+    the conditional methods do. A question may stand in two benchmarks, so each is decoded and
+    graded by itself.
+    """
+    from s1lib.chat import prompt_ids
+    from s1lib.decoding.record import grade_record
+
+    found: list[Generation] = []
+    for name, part in tests.groupby("benchmark", sort=False):
+        prompts = [prompt_ids(tokenizer, question + suffix) for question in part["question"]]
+        answers = {row.id: (row.answer, row.answer_type) for row in part.itertuples()}
+        done = [replace(one, benchmark=str(name)) for one in decode(prompts, part["id"].tolist())]
+        found += grade_record(done, answers)
+    return found
 
 
 def answer(
@@ -29,22 +58,17 @@ def answer(
 ) -> list[Generation]:
     """Greedy, graded generations of one model for all problems of `tests`, in their order.
 
-    `tests` has the columns of `benchmarks.parquet`; `forcing=None` decodes plainly; `name` is
-    what the record calls the model. Without a budget, thinking ends by itself or at the window.
+    `forcing=None` decodes plainly; `name` is what the record calls the model. Without a budget,
+    thinking ends by itself or at the window.
     """
-    from s1lib.chat import prompt_ids
     from s1lib.decoding import load_decoder
-    from s1lib.decoding.record import grade_record
 
     decoder = load_decoder(model, book)
-    done: list[Generation] = []
-    for benchmark, part in tests.groupby("benchmark", sort=False):
-        prompts = [prompt_ids(decoder.tokenizer, question) for question in part["question"]]
-        answers = {row.id: (row.answer, row.answer_type) for row in part.itertuples()}
-        tags = {"benchmark": benchmark, "model": name or model}
-        said = decoder.generate(prompts, forcing, ids=list(part["id"]), **tags)
-        done += grade_record(said, answers)
-    return done
+    return examine(
+        tests,
+        decoder.tokenizer,
+        lambda prompts, ids: decoder.generate(prompts, forcing, ids=ids, model=name or model),
+    )
 
 
 def answer_all(

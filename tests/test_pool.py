@@ -9,7 +9,7 @@ from test_engine import decoder
 from s1lib.artifacts import RunError
 from s1lib.decoding import write_record
 from s1lib.decoding.record import to_table
-from s1lib.methods.exam import examine
+from s1lib.evaluation import examine
 from s1lib.methods.pool import METHOD, draw_pool, grid, read_pool
 
 __all__ = ["decoder"]

@@ -1,7 +1,7 @@
 """Calls under fire: the real clients against the wire server, faults mixed in, SIGKILL at random.
 
-`python tests/under_fire.py` runs the full version (5,000 requests, ten kills) and prints a row
-for the benchmarks; `tests/test_calls.py` runs a small one.
+`python tests/under_fire.py` runs the full version (5,000 requests, ten kills) and puts its row into
+the benchmarks; `tests/test_calls.py` runs a small one.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from wire import Wire  # noqa: E402
 
 from s1lib.artifacts import RunError  # noqa: E402
+from s1lib.bench import RESULTS, merge  # noqa: E402
 from s1lib.providers.calls import Calls, Provider, Request  # noqa: E402
 from s1lib.providers.claude import Claude  # noqa: E402
 from s1lib.providers.gemini import Gemini  # noqa: E402
@@ -150,4 +151,6 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["child"]:
         where, address, *numbers = sys.argv[2:]
         sys.exit(child(where, address, int(numbers[0]), int(numbers[1]), float(numbers[2])))
-    print(json.dumps(row(*map(int, sys.argv[1:])), indent=1))
+    record = row(*map(int, sys.argv[1:]))
+    merge(record, ROOT / RESULTS)
+    print(json.dumps(record, indent=1))

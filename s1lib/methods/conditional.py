@@ -22,7 +22,7 @@ from s1lib import selection
 from s1lib.artifacts import RunError
 from s1lib.decoding import Forcing, Generation
 from s1lib.decoding.decoder import Decoder
-from s1lib.methods.exam import Prompts, examine
+from s1lib.evaluation import Prompts, examine
 
 TOKEN, STEP, CLASS = "token-conditional", "step-conditional", "class-conditional"
 FORCED = " + forcing"

@@ -15,7 +15,7 @@ import pandas as pd
 from s1lib.artifacts import RunError, read_table
 from s1lib.decoding import Forcing, Generation
 from s1lib.decoding.decoder import Decoder
-from s1lib.methods.exam import examine
+from s1lib.evaluation import examine
 
 METHOD = "sample"
 
