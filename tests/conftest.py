@@ -38,8 +38,7 @@ def tiny_tokenizer() -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-@pytest.fixture(scope="session")
-def tiny_model(tiny_tokenizer: PreTrainedTokenizerBase) -> Qwen2ForCausalLM:
+def make_tiny(tokenizer: PreTrainedTokenizerBase, heads: int = 4) -> Qwen2ForCausalLM:
     """Two layers, hidden size 64, one key-value head, fp32, 11 ids beyond the tokenizer's.
 
     Weights are large, so that greedy text varies, and the rows of the end tokens in the output
@@ -47,27 +46,32 @@ def tiny_model(tiny_tokenizer: PreTrainedTokenizerBase) -> Qwen2ForCausalLM:
     """
     torch.manual_seed(0)
     config = Qwen2Config(
-        vocab_size=len(tiny_tokenizer) + 11,
+        vocab_size=len(tokenizer) + 11,
         hidden_size=64,
         intermediate_size=128,
         num_hidden_layers=2,
-        num_attention_heads=4,
+        num_attention_heads=heads,
         num_key_value_heads=1,
         max_position_embeddings=512,
         initializer_range=0.3,
         tie_word_embeddings=False,
         bos_token_id=None,
-        eos_token_id=tiny_tokenizer.convert_tokens_to_ids("<|im_end|>"),
-        pad_token_id=tiny_tokenizer.convert_tokens_to_ids("<|fim_pad|>"),
+        eos_token_id=tokenizer.convert_tokens_to_ids("<|im_end|>"),
+        pad_token_id=tokenizer.convert_tokens_to_ids("<|fim_pad|>"),
     )
     model = Qwen2ForCausalLM(config).eval()
     with torch.no_grad():
         for layer in model.model.layers:
             for part in (layer.self_attn.q_proj, layer.self_attn.k_proj, layer.self_attn.v_proj):
                 part.bias.normal_(0, 0.3)
-        ends = tiny_tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>"])
+        ends = tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>"])
         model.lm_head.weight[ends] *= 1.3
     return model
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_tokenizer: PreTrainedTokenizerBase) -> Qwen2ForCausalLM:
+    return make_tiny(tiny_tokenizer)
 
 
 @pytest.fixture(scope="session")

@@ -187,18 +187,3 @@ def test_one_command_serves_a_profile():
     line = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert line.startswith("vllm serve Qwen/Qwen2.5-32B-Instruct")
     assert "--max-model-len 32768" in line and "--tensor-parallel-size 8" in line
-
-
-def test_vllm_in_this_process_gives_the_ids_of_the_torch_backend(
-    tiny_model_path, tiny_tokenizer, decoder, prompts
-):
-    pytest.importorskip("vllm")
-    from s1lib.decoding.vllm import VllmDecoder
-
-    local = VllmDecoder(
-        str(tiny_model_path), tiny_tokenizer, window=WINDOW, answer_tokens=ANSWER,
-        dtype="float32", enforce_eager=True,
-    )  # fmt: skip
-    theirs = local.sweep(prompts, [0, 8, 16], [1, 2])
-    ours = decoder.sweep(prompts, [0, 8, 16], [1, 2])
-    assert [one.ids for one in theirs] == [one.ids for one in ours]
