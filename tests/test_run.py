@@ -133,6 +133,16 @@ def test_only_runs_one_chapter_and_from_all_that_follow(book):
     assert ran(call(book, "run", "--profile", "smoke", "--from", "02")) == ["02", "03"]
 
 
+def test_a_run_to_a_chapter_stops_after_it_and_repeats_nothing(book):
+    (book / "results" / "smoke" / "numbers.json").unlink()
+    result = call(book, "run", "--profile", "smoke", "--to", "01")
+    assert result.returncode == 0 and ran(result) == ["01"]
+    result = call(book, "run", "--profile", "smoke", "--to", "02")
+    assert result.returncode == 0 and ran(result) == []
+    result = call(book, "run", "--profile", "smoke", "--from", "02", "--to", "01")
+    assert result.returncode == 1 and "chapter 01 comes before chapter 02" in result.stderr
+
+
 def test_a_chapter_without_its_input_says_which_command_makes_it(book):
     (book / "results" / "smoke" / "numbers.json").unlink()
     result = call(book, "run", "--profile", "smoke", "--only", "02")
@@ -179,7 +189,7 @@ def test_the_death_of_a_kernel_is_a_failure_with_a_reason(book):
 
 def test_status_says_what_is_stale_and_why(book):
     assert call(book, "status", "--profile", "smoke").stdout.count("up to date") == 3
-    (book / "results" / "smoke" / "numbers.json").write_text("[0]")
+    (book / "results" / "smoke" / "numbers.json").unlink()
     lines = call(book, "status", "--profile", "smoke").stdout.splitlines()
     assert "changed by hand: numbers.json" in lines[2]
     assert "numbers.json changed" in lines[3] and "depends on 02" in lines[4]

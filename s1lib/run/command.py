@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument(
         "--from", metavar="NN", dest="first", help="run this and all later ones again"
     )
+    parser.add_argument("--to", metavar="NN", dest="last", help="stop after this chapter")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -44,8 +45,8 @@ def main(args: argparse.Namespace) -> int:
     profile = load_profile(args.profile, args.run)
     book = read_graph(root)
     given = parameters.parse(args.p, book)
-    chosen = choose(book, args.only, args.first)
-    forced = chosen != book or bool(args.first)
+    chosen = choose(book, args.only, args.first, args.last)
+    forced = bool(args.only or args.first)
     check_inputs(chosen, book, profile.run)
     with sentences(profile.run), exclusive(profile.run) as environment:
         reasons = {c.number: state.reason_to_run(c, profile, given[c.number]) for c in chosen}
@@ -67,16 +68,24 @@ def main(args: argparse.Namespace) -> int:
         return snakemake(root, profile.run, settings, environment)
 
 
-def choose(book: list[Chapter], only: str | None, first: str | None) -> list[Chapter]:
-    """All chapters, one, or those from one on. Raises `RunError` on a number that is not there."""
+def choose(
+    book: list[Chapter], only: str | None, first: str | None, last: str | None = None
+) -> list[Chapter]:
+    """All chapters, one, or those from `first` to `last`, both included.
+
+    Raises `RunError` on a number that is not there, or if `last` comes before the others.
+    """
     numbers = [chapter.number for chapter in book]
-    wanted = only or first
-    if not wanted:
-        return book
-    if wanted not in numbers:
-        raise RunError(f"no chapter {wanted}: there are {', '.join(numbers)}")
-    start = numbers.index(wanted)
-    return book[start : start + 1] if only else book[start:]
+    for wanted in (only, first, last):
+        if wanted and wanted not in numbers:
+            raise RunError(f"no chapter {wanted}: there are {', '.join(numbers)}")
+    start = numbers.index(only or first or numbers[0])
+    stop = numbers.index(only or last or numbers[-1])
+    if last and numbers.index(last) < start:
+        raise RunError(
+            f"chapter {last} comes before chapter {numbers[start]}: swap --to and --from"
+        )
+    return book[start : stop + 1]
 
 
 def check_inputs(chosen: list[Chapter], book: list[Chapter], folder: Path) -> None:
