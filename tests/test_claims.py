@@ -277,3 +277,11 @@ def test_the_command_prints_the_ledger_or_says_what_is_missing(tmp_path, capsys)
     claims.write_claims(tmp_path)
     assert claims.main([str(tmp_path)]) == 0
     assert "| C1 |" in capsys.readouterr().out
+
+
+def test_a_lost_comparison_of_data_sets_quotes_the_set_that_was_not_beaten():
+    facts = all_facts()
+    for row in change(facts, "09", "differences", what="s1K minus longest"):
+        row |= difference("s1K minus longest", row["benchmark"], -2.0)
+    (row,) = (row for row in claims.ledger(facts) if row["id"] == "C5")
+    assert row["verdict"] == NOT_REPLICATED and row["what"].startswith("s1K minus longest")
