@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 
 import pytest
@@ -105,6 +106,14 @@ def test_llama_and_grouped_heads_are_decoded_too(tiny_tokenizer, prompts, heads)
     ):
         ids = list(ours.prompt + ours.ids)
         assert reference(model, tiny_tokenizer, prompt, Forcing(budget=25), ids).ids == ids
+
+
+def test_a_model_in_bfloat16_is_decoded_too(tiny_model, tiny_tokenizer, prompts):
+    half = copy.deepcopy(tiny_model).to(torch.bfloat16)
+    decoder = TorchDecoder(half, tiny_tokenizer, window=WINDOW, answer_tokens=ANSWER, rows=7)
+    found = decoder.generate(prompts, Forcing(budget=16))
+    assert len(found) == len(prompts) and any(one.thinking_tokens == 16 for one in found)
+    assert all(one.thinking_tokens <= 16 for one in found)
 
 
 def test_an_unknown_architecture_is_refused(tiny_tokenizer):

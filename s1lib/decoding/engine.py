@@ -185,7 +185,7 @@ class Engine:
         if self.temperature:
             chance = uniform(self.keys[:live], self.length[:live] + 1)
         chosen, check = draw(logits, self.temperature, chance)
-        numbers = check.cpu().numpy()
+        numbers = check.float().cpu().numpy()  # NumPy knows no bfloat16
         if np.isnan(numbers).any():
             self._not_a_number(int(np.flatnonzero(np.isnan(numbers))[0]))
         return chosen.cpu().numpy()
