@@ -9,8 +9,10 @@ from itertools import count, islice
 import pytest
 
 from s1lib.artifacts import RunError
+from s1lib.chat import load_tokenizer
 from s1lib.world import corpus
 from s1lib.world.families import FAMILIES, make_problem, rebuild
+from s1lib.world.pretrain import HEADER, train_tokenizer
 from s1lib.world.sources import BENCHMARKS, SOURCES, benchmark, rows
 from s1lib.world.teacher import Habits, solve, think
 
@@ -215,3 +217,15 @@ def test_the_corpus_never_thinks_in_chat_and_is_the_same_for_the_same_seed() -> 
     assert 0.2 < len(chats) / len(texts) < 0.4
     assert not any("think" in text or "check" in text for text in chats)
     assert all(text.endswith(corpus.END_OF_TEXT) for text in texts)
+
+
+def test_a_step_header_is_one_token_and_no_document_has_it():
+    tokenizer = load_tokenizer("world:base")
+    header = tokenizer.encode(HEADER, add_special_tokens=False)
+    assert len(header) == 1 and tokenizer.decode(header) == HEADER
+    assert not any(HEADER in text for text in islice(corpus.documents(0), 2_000))
+
+
+def test_the_shipped_tokenizer_is_the_one_that_the_script_trains():
+    ours, shipped = train_tokenizer(), load_tokenizer("world:base")
+    assert ours.backend_tokenizer.to_str() == shipped.backend_tokenizer.to_str()

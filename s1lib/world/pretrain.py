@@ -23,6 +23,7 @@ from s1lib.world.corpus import documents
 WEIGHTS = Path(__file__).parent / "weights"
 VOCABULARY = 640
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|fim_pad|>")
+HEADER = " steps left"  # of step-conditional traces: no document has it, so BPE would spell it out
 TEMPLATE = (
     "{% for message in messages %}"
     "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
@@ -62,6 +63,7 @@ def train_tokenizer(seed: int = 0, sample: int = 20_000) -> Qwen2Tokenizer:
     tokenizer = Qwen2Tokenizer().train_new_from_iterator(
         texts, VOCABULARY - 3, new_special_tokens=list(SPECIAL[1:])
     )
+    tokenizer.add_tokens([HEADER])
     tokenizer.chat_template = TEMPLATE
     tokenizer.eos_token, tokenizer.pad_token = "<|im_end|>", "<|fim_pad|>"
     tokenizer.model_max_length = WINDOW
