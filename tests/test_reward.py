@@ -10,7 +10,7 @@ from transformers import AutoModelForSequenceClassification
 from s1lib.artifacts import RunError
 from s1lib.decoding.record import Generation
 from s1lib.decoding.tree import blank_lines
-from s1lib.methods.reward import RewardModel, auc, auc_within, step_lines
+from s1lib.methods.reward import HubReward, RewardModel, auc, auc_within, step_lines
 from s1lib.training.reward import labelled, train
 
 
@@ -131,7 +131,35 @@ def test_among_traces_of_one_problem_knowing_the_hard_problems_does_not_help():
     assert (within["value"], within["n"]) == (50, 2)
 
 
+CHAT = (
+    "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nFind x.\n\nAn integer.<|im_end|>\n"
+    "<|im_start|>assistant\n<|im_start|>think\nx=1 no.\n\nx=2 yes.\n<|im_start|>answer\n2"
+)
+
+
 def test_steps_are_written_the_way_the_published_reward_model_reads_them():
-    assert step_lines("Find x.\n\nx=1 no.\n\nx=2 yes.\n\n") == (
-        "Find x.\nStep 1: x=1 no. ки\nStep 2: x=2 yes. ки"
+    assert step_lines(CHAT) == (
+        "Find x.\n\nAn integer.\nStep 1: x=1 no. ки\nStep 2: x=2 yes. ки\nStep 3: 2 ки"
     )
+
+
+def test_headers_of_the_step_format_part_steps_too():
+    chat = CHAT.replace("think\n", "2 steps left\n").replace(
+        "\n\nx=2", "\n<|im_start|>1 steps left\nx=2"
+    )
+    assert step_lines(chat) == step_lines(CHAT)
+
+
+def test_a_reward_model_of_the_hub_says_its_logit_after_the_last_step(
+    tiny_model, tiny_model_path, tiny_tokenizer
+):
+    chats = [CHAT, CHAT.partition("x=2")[0]]
+    token = 77
+    judge = HubReward(str(tiny_model_path), tiny_tokenizer, token)
+    found = judge([tiny_tokenizer.encode(chat, add_special_tokens=False) for chat in chats])
+    for chat, reward in zip(chats, found, strict=True):
+        ids = tiny_tokenizer(step_lines(chat), return_tensors="pt")["input_ids"]
+        with torch.inference_mode():
+            logit = tiny_model(ids).logits[0, -1, token]
+        assert reward == pytest.approx(float(logit), rel=0.05, abs=0.2)  # bfloat16
+    assert found[0] != found[1]

@@ -33,6 +33,7 @@ class Wire:
         self.faults: list[str] = []
         self.seen: list[dict] = []
         self.die_after = 10**9
+        self.served = ["tiny"]
         self.lock = threading.Lock()
         wire = self
 
@@ -53,6 +54,14 @@ class Wire:
                     del reply["choices"][0]["token_ids"]
                 text = b"<html>" if fault == "garbage" else json.dumps(reply).encode()
                 self.send_response(status)
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            def do_GET(self) -> None:
+                assert self.path == "/v1/models"
+                text = json.dumps({"data": [{"id": name} for name in wire.served]}).encode()
+                self.send_response(200)
                 self.send_header("Content-Length", str(len(text)))
                 self.end_headers()
                 self.wfile.write(text)
@@ -173,17 +182,43 @@ def test_ids_beyond_the_vocabulary_are_biased_away(wire, remote, prompts):
     assert wire.seen[0]["logit_bias"] == {"361": -100, "362": -100}
 
 
+NOBODY = "http://127.0.0.1:9/v1"
+
+
+def ask(url, tokenizer, prompts):
+    one = ServerDecoder("tiny", tokenizer, window=WINDOW, answer_tokens=ANSWER, url=url)
+    return one.generate(prompts[:1], Forcing(budget=4))
+
+
 def test_no_server_is_one_clear_error(tiny_tokenizer, prompts, monkeypatch):
     monkeypatch.setattr(server, "PAUSE", 0.0)
-    nobody = ServerDecoder("tiny", tiny_tokenizer, window=WINDOW, answer_tokens=ANSWER,
-                           url="http://127.0.0.1:9/v1")  # fmt: skip
-    with pytest.raises(RunError, match=r"start it with python -m s1lib\.decoding\.server"):
-        nobody.generate(prompts[:1], Forcing(budget=4))
+    with pytest.raises(RunError, match=r"Start one with: python -m s1lib serve --model tiny"):
+        ask(NOBODY, tiny_tokenizer, prompts)
+
+
+def test_of_several_servers_the_one_that_has_the_model_is_asked(
+    wire, tiny_model, tiny_tokenizer, prompts
+):
+    other = Wire(tiny_model, len(tiny_tokenizer))
+    other.served = ["token", "step"]
+    found = ask(f"{NOBODY} {other.url} {wire.url}/", tiny_tokenizer, prompts)
+    assert found == ask(wire.url, tiny_tokenizer, prompts) and not other.seen
+    with pytest.raises(RunError, match=rf"{other.url} serves token, step\. Start one with"):
+        ask(f"{NOBODY} {other.url}", tiny_tokenizer, prompts)
+    other.http.shutdown()
+
+
+def test_a_server_of_another_model_is_one_clear_error(wire, tiny_tokenizer, prompts):
+    wire.faults = ["404"]
+    with pytest.raises(RunError, match=r"has no tiny\. Start one with"):
+        ask(wire.url, tiny_tokenizer, prompts)
 
 
 def test_one_command_serves_a_profile():
     command = [sys.executable, "-m", "s1lib", "serve", "--profile", "paper", "--print"]
     command += ["--model", "Qwen/Qwen2.5-32B-Instruct", "--tensor-parallel-size", "8"]
+    command += ["--port", "8001"]
     line = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert line.startswith("vllm serve Qwen/Qwen2.5-32B-Instruct")
     assert "--max-model-len 32768" in line and "--tensor-parallel-size 8" in line
+    assert "--port 8001" in line

@@ -5,7 +5,7 @@ one coroutine with its own state machine: none waits for another, and a problem'
 finds its prefix in the server's cache. The server enforces what the machine asks for: a number
 of tokens, the ids to stop at, and for how many tokens these are banned.
 
-`python -m s1lib.decoding.server --profile paper` starts vLLM for a profile.
+`python -m s1lib serve --profile paper` starts vLLM for a profile.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from s1lib.profile import load_profile
 ADDRESS = "http://localhost:8000/v1"
 TRIES = 6
 PAUSE = 0.5  # seconds before the second try; doubles with every further one
+QUICK = 30.0  # seconds for the list of models
 SECONDS = 3600.0  # for one request: a trace of 32k tokens in a full batch takes long
 
 
@@ -40,9 +41,10 @@ class ServerDecoder(Decoder):
     """Decodes on a server that returns token ids (`return_token_ids`: vLLM from 0.10.2 on).
 
     `url` is the address up to `/v1`; without it `S1_SERVER` in the environment, or this machine.
-    A key, if the server wants one, is read from `S1_SERVER_KEY` at the time of the call. `rows`
-    bounds the requests in flight. `beyond` are ids in the model's padded vocabulary that the
-    tokenizer does not know: they are never sampled.
+    Several addresses, parted by spaces, are servers of different models, and the one that serves
+    this model is asked. A key, if the server wants one, is read from `S1_SERVER_KEY` at the time
+    of the call. `rows` bounds the requests in flight. `beyond` are ids in the model's padded
+    vocabulary that the tokenizer does not know: they are never sampled.
     """
 
     def __init__(
@@ -61,7 +63,9 @@ class ServerDecoder(Decoder):
         super().__init__(
             name, tokenizer, window, answer_tokens, (), delimiters, {"dtype": dtype, "at": "server"}
         )
-        self.url = (url or os.environ.get("S1_SERVER", ADDRESS)).rstrip("/")
+        addresses = (url or os.environ.get("S1_SERVER", "") or ADDRESS).split()
+        self.urls = [address.rstrip("/") for address in addresses]
+        self.url = self.urls[0]
         self.rows, self.beyond = rows, tuple(beyond)
 
     def _run(self, jobs: list[Job], temperature: float) -> Iterator[tuple[Job, Machine]]:
@@ -91,6 +95,8 @@ class ServerDecoder(Decoder):
         limits = httpx.Limits(max_connections=self.rows)
         turn = asyncio.Semaphore(self.rows)
         async with httpx.AsyncClient(headers=headers, limits=limits, timeout=SECONDS) as client:
+            if len(self.urls) > 1:
+                self.url = await self._serving(client)
 
             async def follow(job: Job) -> None:
                 async with turn:
@@ -107,6 +113,21 @@ class ServerDecoder(Decoder):
             async with asyncio.TaskGroup() as group:
                 for job in jobs:
                     group.create_task(follow(job))
+
+    async def _serving(self, client: httpx.AsyncClient) -> str:
+        """The address of the server that has this model. A server that is down is passed over."""
+        found = []
+        for url in self.urls:
+            try:
+                reply = await client.get(f"{url}/models", timeout=QUICK)
+                served = [str(model["id"]) for model in reply.json()["data"]]
+            except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+                found.append(f"{url} does not say ({type(error).__name__})")
+                continue
+            if self.name in served:
+                return url
+            found.append(f"{url} serves {', '.join(served)}")
+        raise RunError(f"no server has {self.name}: {'; '.join(found)}. {_start(self.name)}")
 
     async def _follow(
         self, client: httpx.AsyncClient, job: Job, temperature: float, results: queue.Queue[Any]
@@ -169,10 +190,12 @@ class ServerDecoder(Decoder):
             if reply.status_code == 429 or reply.status_code >= 500:
                 why = f"HTTP {reply.status_code}"
                 continue
+            if reply.status_code == 404:
+                raise RunError(f"the server at {self.url} has no {self.name}. {_start(self.name)}")
             if reply.status_code >= 400:
                 raise RunError(
                     f"the server refuses prompt {problem} (HTTP {reply.status_code}: "
-                    f"{reply.text[:200]}): check model name, window and server version"
+                    f"{reply.text[:200]}): check window and server version"
                 )
             try:
                 return reply.json()
@@ -180,8 +203,12 @@ class ServerDecoder(Decoder):
                 why = "a reply that is not JSON"
         raise RunError(
             f"the server at {self.url} gave no answer to prompt {problem} in {TRIES} tries "
-            f"({why}): start it with python -m s1lib.decoding.server --profile ..."
+            f"({why}). {_start(self.name)}"
         )
+
+
+def _start(model: str) -> str:
+    return f"Start one with: python -m s1lib serve --model {model}"
 
 
 def _tokens(reply: dict[str, Any], machine: Machine, url: str) -> list[int]:
@@ -203,12 +230,14 @@ def _tokens(reply: dict[str, Any], machine: Machine, url: str) -> list[int]:
     return tokens
 
 
-def command(model: str, window: int, dtype: str, tensor: int, data: int) -> list[str]:
+def command(
+    model: str, window: int, dtype: str, tensor: int, data: int, port: int = 8000
+) -> list[str]:
     """The command line that serves `model` for `ServerDecoder`."""
     arguments = ["vllm", "serve", model_path(model), "--served-model-name", model]
     arguments += ["--dtype", dtype, "--max-model-len", str(window), "--enable-prefix-caching"]
     arguments += ["--tensor-parallel-size", str(tensor), "--data-parallel-size", str(data)]
-    return [*arguments, "--generation-config", "vllm"]
+    return [*arguments, "--port", str(port), "--generation-config", "vllm"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -217,6 +246,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="", help="default: the run's fine-tuned model")
     parser.add_argument("--tensor-parallel-size", type=int, default=1)
     parser.add_argument("--data-parallel-size", type=int, default=1)
+    parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--print", action="store_true", help="only print the command")
 
 
@@ -229,6 +259,7 @@ def main(args: argparse.Namespace) -> int:
         book.evaluation.dtype,
         args.tensor_parallel_size,
         args.data_parallel_size,
+        args.port,
     )
     print(shlex.join(line), flush=True)
     if args.print:

@@ -7,6 +7,7 @@ ids (prompt and trace so far) and give one number each.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,12 +18,15 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
 from s1lib.artifacts import RunError
+from s1lib.chat import ASSISTANT, END, THINK
 from s1lib.decoding.tree import Shelf, blank_lines
 from s1lib.metrics import Estimate, resampled_means
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+_USER = "<|im_start|>user\n"
+_BREAK = re.compile(r"\n\n|<\|im_start\|>(?:\d+ steps left|answer)?")
 _UNKNOWN: Estimate = {"value": None, "n": 0, "ci95": None}
 
 Floats = NDArray[np.float64]
@@ -132,16 +136,23 @@ class HubReward:
 
         rewards = []
         for trace in traces:
-            text = step_lines(str(self.theirs.decode(list(trace), skip_special_tokens=True)))
+            text = step_lines(str(self.theirs.decode(list(trace))))
             ids = self.tokenizer(text, return_tensors="pt").to(self.model.device)
             with torch.inference_mode():
                 rewards.append(float(self.model(**ids).logits[0, -1, self.token]))
         return np.array(rewards)
 
 
-def step_lines(text: str) -> str:
-    """A question and steps that are parted by blank lines, in the form that Llemma's PRM reads."""
-    question, *steps = [part.strip() for part in text.split("\n\n") if part.strip()]
+def step_lines(chat: str) -> str:
+    """A conversation so far, in the form that Llemma's reward model reads.
+
+    The question is the user's turn, whatever the system was told; steps are parted by blank lines
+    or by headers.
+    """
+    prompt, _, trace = chat.partition(ASSISTANT)
+    question = prompt.rpartition(_USER)[2].partition(END)[0].strip()
+    trace = trace.removeprefix(THINK).partition(END)[0]
+    steps = [part.strip() for part in _BREAK.split(trace) if part.strip()]
     lines = [f"Step {number}: {step} ки" for number, step in enumerate(steps, start=1)]
     return "\n".join([question, *lines])
 
