@@ -41,7 +41,7 @@ def all_facts() -> dict[str, dict]:
     facts["08"] = {
         "differences": [
             difference("sequential minus majority at equal tokens", "mini-GPQA", 6.0),
-            difference("REBASE minus largest sequential", "mini-AIME", 4.0),
+            difference("REBASE minus best sequential", "mini-AIME", 4.0),
         ]
     }
     facts["09"] = {
