@@ -285,13 +285,14 @@ def _attempts(
 
 
 def _grade(row: dict[str, Any]) -> Verdict:
-    from s1lib.grading import grade
+    from s1lib.grading import extract, grade
 
-    if not row["answer"] or not row["attempt"]:
+    answer = row["answer"] or extract(row.get("solution") or "")
+    if not answer or not row["attempt"]:
         return "undecided"
     choice = "options" in json.loads(row.get("metadata") or "{}")
     kind = row.get("answer_type") or ("choice" if choice else "text")
-    return str(grade(row["attempt"], row["answer"], kind))
+    return str(grade(row["attempt"], answer, kind))
 
 
 def _to_grade(book: Profile, row: dict[str, Any]) -> Request | None:

@@ -353,6 +353,22 @@ def test_batches_stay_under_the_cap(tmp_path: Path):
     assert len(wire.batches) > 1
 
 
+@pytest.mark.parametrize("status", [400, 401, 404])
+@pytest.mark.parametrize("model", [GEMINI, CLAUDE])
+def test_a_batch_that_is_refused_gives_its_share_of_the_cap_back(
+    tmp_path: Path, model: str, status: int
+):
+    refusal = pytest.raises(RunError, match="Nothing is lost")
+    with Wire(status=status, message="no such model") as wire, refusal:
+        calls(tmp_path, wire, model, batch=True).map(ask(6, model))
+    with Store(tmp_path / "calls.sqlite") as store:
+        assert store.spent == 0
+        assert not store.batches("gemini" if model == GEMINI else "claude")
+    with Wire() as wire:
+        replies = calls(tmp_path, wire, model, batch=True).map(ask(6, model))
+    assert [reply.status for reply in replies] == ["ok"] * 6
+
+
 # Keys stay secret
 
 

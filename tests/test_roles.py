@@ -166,6 +166,18 @@ def test_the_local_grader_compares_answers(tmp_path, world):
     assert set(grade(world.assign(attempt=None))) == {"undecided"}
 
 
+def test_the_local_grader_finds_the_answer_in_a_worked_solution(tmp_path, world):
+    rows = world.assign(
+        attempt="Answer: " + world.answer,
+        solution="So it is \\boxed{" + world.answer + "}.",
+        answer=None,
+    )
+    assert set(roles.grader(laptop(tmp_path))(rows)) == {"correct"}
+    assert set(roles.grader(laptop(tmp_path))(rows.assign(solution="By symmetry."))) == {
+        "undecided"
+    }
+
+
 # Classifier
 
 

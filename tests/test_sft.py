@@ -340,7 +340,25 @@ def test_two_processes_with_fsdp2_give_the_loss_curve_of_one(
     assert max(float((ours[name] - theirs[name]).abs().max()) for name in theirs) < 1e-4
 
 
+# Again
+
+
+def test_a_model_that_is_there_is_not_trained_again(finished, tiny_model_path, data):
+    log, output = finished
+    before = (output / "model.safetensors").stat().st_mtime_ns
+    seen = []
+    again = launch(book_for(tiny_model_path), data, output, watch=seen.append)
+    pd.testing.assert_frame_equal(again, log)
+    assert len(seen) == 1 and (output / "model.safetensors").stat().st_mtime_ns == before
+
+
 # Bad input
+
+
+def test_several_machines_cannot_be_started_from_a_notebook(tiny_model_path, data, tmp_path):
+    book = book_for(tiny_model_path, launcher="gpu-2x8", processes=16)
+    with pytest.raises(RunError, match=r"for 2 machines.*batch script of jupyter_book/cluster\.md"):
+        launch(book, data, tmp_path / "s1")
 
 
 def test_fewer_processes_than_asked_for_is_an_error(tiny_model_path, data, tmp_path):

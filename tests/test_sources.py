@@ -325,6 +325,13 @@ def test_a_local_folder_takes_the_place_of_the_hub(tmp_path: Path):
     assert [row["question"] for row in from_hub(SOURCES["s1-teasers"], read)] == ["Flip a coin?"]
 
 
+def test_a_smaller_pool_takes_the_first_rows_of_each_source_of_the_hub():
+    many = [{"problem": f"What is {i}?", "solution": "x", "answer": "1"} for i in range(100)]
+    book = load_profile("paper", questions__pool=70, questions__sources=("OmniMath",))
+    whole = [row["question"] for row in from_hub(SOURCES["OmniMath"], lambda hub, part: many)]
+    assert collect(book, lambda hub, part: many)["question"].tolist() == whole[:70]
+
+
 def test_a_script_in_a_dataset_is_not_run(tmp_path: Path):
     folder = tmp_path / "simplescaling" / "s1-teasers"
     folder.mkdir(parents=True)

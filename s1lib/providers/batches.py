@@ -41,6 +41,9 @@ async def collect(run: Run, provider: BatchProvider) -> None:
         waiting = [batch for batch in waiting if not await _collected(run, provider, batch, tries)]
         if waiting:
             await run.sleep(run.calls.poll)
+    for batch in [batch for batch in waiting if not batch.sent]:
+        _drop(run, batch, "not sent")
+        waiting.remove(batch)
     if waiting:
         print(f"{len(waiting)} batches are still being worked on: run again to collect them")
 
@@ -99,11 +102,23 @@ async def _arrived(run: Run, provider: BatchProvider, batch: Batch) -> bool:
         batch.remote = await provider.find(batch, run.store.remotes())
     if batch.remote is None and all(key in run.todo for key in batch.keys):
         batch.sent = True
-        batch.remote = await provider.submit(batch.label, {k: run.todo[k] for k in batch.keys})
+        try:
+            batch.remote = await provider.submit(batch.label, {k: run.todo[k] for k in batch.keys})
+        except Exception as error:
+            failure = explain(error)
+            batch.sent = failure is None or failure.action == "retry"  # refused: never arrived
+            raise
     if batch.remote is None:
         return False
     run.store.name_batch(batch.label, batch.remote)
     return True
+
+
+def _drop(run: Run, batch: Batch, why: str) -> None:
+    """Give back what was reserved for a batch that the provider has not got."""
+    for call, _ in run.store.flying(batch.label).values():
+        run.store.settle(call, 0.0, why)
+    run.store.end_batch(batch.label)
 
 
 async def _steady(run: Run, act: Callable[[], Awaitable[T]]) -> T | None:

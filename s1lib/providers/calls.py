@@ -33,6 +33,8 @@ from s1lib.providers.faults import explain
 from s1lib.providers.prices import Usage, price
 from s1lib.providers.store import Batch, Store
 
+CACHED_FROM = 1024  # tokens of a system prompt; providers cache no shorter one
+
 
 @dataclass(frozen=True)
 class Request:
@@ -147,7 +149,8 @@ class Calls:
         """The dry run: what is not stored yet would cost this much. Makes no call.
 
         `output_tokens` is the expected mean per answer, thinking included. A token of a prompt
-        is taken to be four bytes; a system prompt is read from the cache where that is priced.
+        is taken to be four bytes; a system prompt is read from the cache where that is priced,
+        if it is long enough to be kept there.
         """
         stored = self.stored(requests)
         todo = list({r.key: r for r in requests if r.key not in stored}.values())
@@ -156,7 +159,8 @@ class Calls:
         for request in todo:
             rate = price(request.model)
             prompt, system = len(request.prompt.encode()) // 4, len(request.system.encode()) // 4
-            fresh = prompt if rate.written != rate.input else prompt + system
+            cached = system >= CACHED_FROM and rate.written != rate.input
+            fresh = prompt if cached else prompt + system
             usage = Usage(fresh, prompt + system - fresh, 0, round(output_tokens))
             tokens += prompt + system
             dollars += rate.cost(usage, self.batch)

@@ -403,7 +403,11 @@ def collect(book: Profile, load: Loader | None = None) -> pd.DataFrame:
         rows = [row for name, n in shares.items() for row in world.rows(name, n, book.seed)]
         return pd.DataFrame(rows)
     load = load or _loader(book)
-    tables = [from_hub(SOURCES[name], load) for name in names(book)]
+    wanted = names(book)
+    shares: dict[str, int] = {}
+    if book.questions.pool < sum(SOURCES[name].published for name in wanted):
+        shares = share_out(book.questions.pool, wanted)  # a trial: the first rows of each source
+    tables = [from_hub(SOURCES[name], load)[: shares.get(name)] for name in wanted]
     return pd.DataFrame([row for table in tables for row in table])
 
 

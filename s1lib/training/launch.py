@@ -111,9 +111,22 @@ def launch(
     Streams the log with a progress bar; `watch` gets the losses so far (step, loss) now and then.
     Returns the log: step, epoch, loss, learning_rate, grad_norm (one row per optimizer step).
     Raises `RunError` with the script's own sentence, or with its last lines. A run that was killed
-    goes on from its last checkpoint when launched again.
+    goes on from its last checkpoint when launched again, and a model that is there already, made
+    from the same data, recipe, seed and base model, is left as it is. A configuration of several
+    machines cannot be started from a notebook.
     """
     job = Job(book, Path(data), Path(output), model)
+    if (log := job.finished()) is not None:
+        print(f"{job.output} is there, trained from just this: delete it to train again")
+        if watch:
+            watch(log)
+        return log
+    machines = yaml.safe_load(config_file(book).read_text(encoding="utf-8"))["num_machines"]
+    if machines > 1:
+        raise RunError(
+            f"{book.training.launcher} is for {machines} machines, and a notebook runs on one: "
+            f"train {job.output} with the batch script of jupyter_book/cluster.md, then go on here"
+        )
     with closing(_train(job, say=True)) as steps:
         _show(steps, watch)
     return read_table(job.output / "log.parquet", made_by="05")
