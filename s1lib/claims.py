@@ -187,7 +187,9 @@ def _best_method(facts: Facts) -> Finding:
     steady = [name for name in rows if value[name, "control"] == 100]
     best = max(value[name, "performance"] for name in rows)
     slope = value["budget forcing", "scaling"] or 0
-    steepest = max((value[name, "scaling"] or 0 for name in steady), default=0.0)
+    rival = max(steady, key=lambda name: value[name, "scaling"] or 0, default="")
+    steepest = value[rival, "scaling"] or 0 if rival else 0.0
+    paired = {row["minus"]: row["ci95"] for row in facts["07"].get("scaling_minus", ())}
     table = {row["short"]: row for row in published("table_3")}
     evidence = [
         Evidence("Control of budget forcing (%)", 100, 100, value["budget forcing", "control"],
@@ -198,7 +200,7 @@ def _best_method(facts: Facts) -> Finding:
                  ours["performance"].get("n"), value["budget forcing", "performance"] >= best),
         Evidence("Scaling, minus the best other method whose Control is 100%",
                  table["BF"]["scaling"] - table["TCC+BF"]["scaling"],
-                 round(_slope("BF") - _slope("TCC+BF"), 2), slope - steepest, None,
+                 round(_slope("BF") - _slope("TCC+BF"), 2), slope - steepest, paired.get(rival),
                  ours["scaling"].get("n"), slope >= steepest),
     ]  # fmt: skip
     return Finding(evidence, _all(evidence))

@@ -186,6 +186,40 @@ def sweep(
     }
 
 
+def scaling_difference(
+    after: tuple[ArrayLike, ArrayLike],
+    before: tuple[ArrayLike, ArrayLike],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Estimate:
+    """Scaling (per doubling) of one method minus another's, paired by problem.
+
+    Each method is its lengths and its verdicts, both [runs, problems]; the runs of the two may
+    differ in number, the problems must be the same, in the same order.
+    """
+    exact, drawn, sizes = [], [], []
+    for lengths, verdicts in (after, before):
+        tokens = np.atleast_2d(np.asarray(lengths, dtype=float))
+        share = np.atleast_2d(np.asarray(verdicts, dtype=float))
+        runs = len(tokens)
+        means = resampled_means(np.vstack([tokens, share]), resamples, seed)  # the same draws
+        exact.append(float(_slopes(tokens.mean(axis=1), 100 * share.mean(axis=1), "doubling")))
+        drawn.append(_slopes(means[:, :runs], 100 * means[:, runs:], "doubling"))
+        sizes.append(tokens.shape[1])
+    if sizes[0] != sizes[1]:
+        raise RunError(
+            f"{sizes[0]} problems against {sizes[1]}: a paired comparison needs the same"
+        )
+    gaps = drawn[0] - drawn[1]
+    gaps = gaps[np.isfinite(gaps)]
+    value = exact[0] - exact[1]
+    return {
+        "value": round(value, 2) if np.isfinite(value) else None,
+        "n": sizes[0],
+        "ci95": _percentiles(gaps) if gaps.size else None,
+    }
+
+
 def resampled_means(values: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
     """Means over resampled problems, shape [resamples, rows], of values [rows, problems].
 

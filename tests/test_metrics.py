@@ -292,3 +292,20 @@ def test_graders_that_always_agree_have_a_kappa_of_one_if_there_was_a_choice():
 def test_verdicts_on_different_attempts_cannot_be_compared():
     with pytest.raises(RunError, match="grade the same attempts twice"):
         metrics.agreement(["correct"], [])
+
+
+def test_a_difference_of_scalings_is_paired_by_problem():
+    rng = np.random.default_rng(0)
+    skill = rng.random(300)
+    tokens = np.array([16, 32, 64, 128])[:, None] * (0.5 + rng.random(300))
+    right = skill < np.array([0.2, 0.4, 0.6, 0.8])[:, None]
+    method, twin = (tokens, right), (tokens, right)
+    assert metrics.scaling_difference(method, twin)["ci95"] == [0, 0]
+    weaker = (tokens, right & (rng.random(right.shape) < 0.9))
+    found = metrics.scaling_difference(method, weaker)
+    slopes = [metrics.sweep(*one)["scaling"] for one in (method, weaker)]
+    assert found["value"] == pytest.approx(slopes[0]["value"] - slopes[1]["value"], abs=0.02)
+    alone = [high - low for low, high in (slope["ci95"] for slope in slopes)]
+    assert found["ci95"][1] - found["ci95"][0] < min(alone)
+    with pytest.raises(RunError, match="300 problems against 200"):
+        metrics.scaling_difference(method, (tokens[:, :200], right[:, :200]))

@@ -404,10 +404,9 @@ def collect(book: Profile, load: Loader | None = None) -> pd.DataFrame:
         return pd.DataFrame(rows)
     load = load or _loader(book)
     wanted = names(book)
-    shares: dict[str, int] = {}
-    if book.questions.pool < sum(SOURCES[name].published for name in wanted):
-        shares = share_out(book.questions.pool, wanted)  # a trial: the first rows of each source
-    tables = [from_hub(SOURCES[name], load)[: shares.get(name)] for name in wanted]
+    trial = book.questions.pool < sum(SOURCES[name].published for name in wanted)
+    first = share_out(book.questions.pool, wanted) if trial else {}
+    tables = [from_hub(SOURCES[name], load)[: first.get(name)] for name in wanted]
     return pd.DataFrame([row for table in tables for row in table])
 
 
