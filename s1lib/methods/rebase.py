@@ -10,6 +10,7 @@ may flip where two backends or batch sizes add in another order).
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -114,7 +115,6 @@ def rebase(
     if width < 1:
         raise RunError(f"width={width} leaves no trace to search with: use 1 or more")
     size = max(1, live // width)
-    groups = [range(i, min(i + size, len(prompts))) for i in range(0, len(prompts), size)]
     steps = Steps(
         decoder,
         prompts,
@@ -125,21 +125,36 @@ def rebase(
         seed=seed,
         method=METHOD,
     )
-    for group in progress(groups, f"{METHOD}, {size} problems at a time"):
-        trees = [Tree(problem) for problem in group]
-        frontier = [
-            (tree, Node(steps.root(tree.problem), tree.stream()))
-            for tree in trees
-            for _ in range(width)
-        ]
-        while frontier:
-            _advance(steps, frontier)
-            scores = reward([node.scored for _, node in frontier])
-            for (_, node), score in zip(frontier, scores, strict=True):
-                node.reward = float(score)
-            frontier = [(tree, child) for tree in trees for child in _expand(tree, width, balance)]
-        for tree in trees:
+    grown: dict[int, Tree] = {}
+    following = 0
+    for done in progress(_grow(steps, reward, size, width, balance), METHOD, total=len(prompts)):
+        grown[done.problem] = done
+        while following in grown:
+            tree = grown.pop(following)
             yield tree, _generations(steps, tree)
+            following += 1
+
+
+def _grow(steps: Steps, reward: Reward, size: int, width: int, balance: float) -> Iterator[Tree]:
+    """Trees as they are done, `size` at a time: where one is done, the next problem's begins."""
+    coming = deque(Tree(problem) for problem in range(len(steps.prompts)))
+    growing: list[Tree] = []
+    frontier: list[tuple[Tree, Node]] = []
+    while coming or growing:
+        while coming and len(growing) < size:
+            tree = coming.popleft()
+            growing.append(tree)
+            frontier += [
+                (tree, Node(steps.root(tree.problem), tree.stream())) for _ in range(width)
+            ]
+        _advance(steps, frontier)
+        scores = reward([node.scored for _, node in frontier])
+        for (_, node), score in zip(frontier, scores, strict=True):
+            node.reward = float(score)
+        frontier = [(tree, child) for tree in growing for child in _expand(tree, width, balance)]
+        alive = {tree.problem for tree, _ in frontier}
+        yield from (tree for tree in growing if tree.problem not in alive)
+        growing = [tree for tree in growing if tree.problem in alive]
 
 
 def _advance(steps: Steps, frontier: list[tuple[Tree, Node]]) -> None:
