@@ -51,4 +51,6 @@ for chapter in chapters:
             number=chapter.number,
         shell:
             "cd {config[root]:q}; {config[python]:q} -m s1lib.run.job {params.number}"
-            " {config[arguments]} 2>&1"
+            " {config[arguments]} 2>&1 || {{ status=$?; test $status -le 128 ||"
+            " echo 'Chapter {params.number} was killed by signal '$((status - 128))"
+            "'. (The system kills with 9 when memory runs out.)'; exit $status; }}"

@@ -187,6 +187,12 @@ def test_the_death_of_a_kernel_is_a_failure_with_a_reason(book):
     assert result.returncode == 1 and "The kernel died" in result.stdout
 
 
+def test_a_chapter_that_is_killed_from_outside_says_so(book):
+    notebook(book / "notebooks" / "03_third.ipynb", "import os\nos.kill(os.getppid(), 9)")
+    result = call(book, "run", "--profile", "smoke")
+    assert result.returncode == 1 and "Chapter 03 was killed by signal 9." in result.stdout
+
+
 def test_status_says_what_is_stale_and_why(book):
     assert call(book, "status", "--profile", "smoke").stdout.count("up to date") == 3
     (book / "results" / "smoke" / "numbers.json").write_text("[0]")

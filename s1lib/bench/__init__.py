@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -23,7 +23,10 @@ RESULTS = Path("results") / "benchmarks.json"
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison. `ours` and `theirs` are rates in `unit`: more is faster."""
+    """One comparison. `ours` and `theirs` are rates in `unit`: more is faster.
+
+    `detail` holds what one pair of numbers cannot say.
+    """
 
     name: str
     rival: str
@@ -33,11 +36,15 @@ class Row:
     n: int
     dtype: str
     device: str = here()
+    detail: dict[str, Any] = field(default_factory=dict)
 
     def as_record(self, benchmark: str) -> dict[str, Any]:
         today = datetime.datetime.now(datetime.UTC).date().isoformat()
+        fields = asdict(self)
+        if not self.detail:
+            del fields["detail"]
         return {
-            **asdict(self),
+            **fields,
             "ratio": round(self.ours / self.theirs, 3),
             "command": f"python -m s1lib bench {benchmark}",
             "date": today,

@@ -49,8 +49,7 @@ class PlainTrainer(SFTTrainer):
 
 
 def measure() -> Iterator[Row]:
-    data = Path("results") / "laptop" / "s1K.parquet"
-    samples = load_samples(data, load_tokenizer("world:base"))
+    samples = load()
     losses, seconds = train("plain", "float32", samples)
     for dtype in ("float32", "bfloat16"):
         ours, taken = train("balanced", dtype, samples)
@@ -65,6 +64,11 @@ def measure() -> Iterator[Row]:
             len(samples),
             dtype,
         )
+
+
+def load() -> Dataset:
+    """The laptop run's s1K."""
+    return load_samples(Path("results") / "laptop" / "s1K.parquet", load_tokenizer("world:base"))
 
 
 def check_same(ours: list[float], theirs: list[float], dtype: str) -> None:
@@ -82,13 +86,16 @@ def mean_length(samples: Dataset) -> float:
     return sum(map(len, samples["input_ids"])) / len(samples)
 
 
-def train(kind: str, dtype: str, samples: Dataset) -> tuple[list[float], float]:
-    """Loss of each step of an epoch, and the seconds that all but the first steps took."""
-    book = load_profile("laptop", training__dtype=dtype, training__loss="token")
+def train(
+    kind: str, dtype: str, samples: Dataset, steps: int = STEPS, seed: int = 0
+) -> tuple[list[float], float]:
+    """Loss of each of `steps` steps, and the seconds that all but the first ones took."""
+    book = load_profile("laptop", seed=seed, training__dtype=dtype, training__loss="token")
     clock = Clock()
     torch.set_flush_denormal(kind == "balanced")  # as `sft.train` does and TRL does not
     with tempfile.TemporaryDirectory() as folder:
         trainer = _trainer(kind, book, samples, Path(folder))
+        trainer.args.max_steps, trainer.args.save_strategy = steps, "no"
         trainer.add_callback(clock)
         trainer.train()
     losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
@@ -111,5 +118,4 @@ def _trainer(kind: str, book: Profile, samples: Dataset, folder: Path) -> SFTTra
             processing_class=tokenizer,
         )
         trainer.remove_callback(PrinterCallback)
-    trainer.args.max_steps, trainer.args.save_strategy = STEPS, "no"
     return trainer
