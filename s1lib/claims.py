@@ -5,8 +5,8 @@ does not. A claim is *replicated* when its rule is met, *not replicated* when it
 testable here* when a chapter that measures it has not run. The ledger quotes, for each claim, the
 decisive piece of evidence with the least room to spare.
 
-`python -m s1lib.claims [run]` prints the ledger of a run as Markdown, and with `--readme` puts it
-and Figure 1 into README.md.
+`python -m s1lib.claims [run]` prints the ledger of a run as Markdown, and with `--readme` puts it,
+Figure 1 and the rates of `results/benchmarks.json` into README.md.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from s1lib import figures, metrics, tables
+from s1lib import bench, figures, metrics, tables
 from s1lib.artifacts import RunError, read_json, write_json, write_text
 from s1lib.published import BENCHMARKS, accuracy, partner, published
 
@@ -462,10 +462,19 @@ def markdown(rows: Iterable[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def into_readme(readme: str, rows: Iterable[dict[str, Any]]) -> str:
-    """README text with picture and ledger, each between its two markers, brought up to date."""
+def into_readme(
+    readme: str, rows: Iterable[dict[str, Any]], speed: Iterable[dict[str, Any]] = ()
+) -> str:
+    """README text with picture, ledger and rates, each between its two markers, up to date."""
     picture = f"![Accuracy against thinking tokens, published and measured]({PICTURE.as_posix()})\n"
-    return _between(_between(readme, "picture", picture), "claims", markdown(rows))
+    texts = {
+        "picture": picture,
+        "claims": markdown(rows),
+        "speed": bench.markdown(speed, bench.HEADLINES),
+    }
+    for name, text in texts.items():
+        readme = _between(readme, name, text)
+    return readme
 
 
 def _between(readme: str, name: str, text: str) -> str:
@@ -578,7 +587,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             curves = tables.scaling(figures.read_all(options.run))
             figures.save(figures.draw_scaling(curves), PICTURE, panel="white")
             readme = Path("README.md")
-            write_text(readme, into_readme(readme.read_text(encoding="utf-8"), rows))
+            speed = read_json(bench.RESULTS) if bench.RESULTS.is_file() else []
+            write_text(readme, into_readme(readme.read_text(encoding="utf-8"), rows, speed))
         else:
             print(markdown(rows), end="")
     except RunError as error:

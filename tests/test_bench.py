@@ -1,7 +1,7 @@
 """The table of benchmarks."""
 
 from s1lib.artifacts import read_json
-from s1lib.bench import Row, merge
+from s1lib.bench import Row, markdown, merge
 
 
 def row(name, ours):
@@ -20,3 +20,18 @@ def test_a_new_row_replaces_the_old_one_of_the_same_comparison_and_leaves_the_ot
     for one in (row("a", 100.0), row("b", 10.0), row("a", 200.0)):
         merge(one, file)
     assert [(r["name"], r["ours"]) for r in read_json(file)] == [("a", 200.0), ("b", 10.0)]
+
+
+def test_the_table_of_rates_keeps_the_order_that_is_asked_for():
+    rows = [row("a", 12345.678), row("b", 1.5), row("c", 1.0)]
+    lines = markdown(rows, ["b", "a"]).splitlines()[2:]
+    assert [line.split(" | ")[0] for line in lines] == ["| `b`", "| `a`"]
+    assert "1.5 tokens/s | them | 50 | 0.03 | n = 8, float32, cpu |" in lines[0]
+    assert "12,346 tokens/s" in lines[1]
+    assert len(markdown(rows).splitlines()) == 5
+
+
+def test_what_a_pair_of_numbers_cannot_say_stands_beside_them():
+    one = Row("a", "them", 1.0, 2.0, "nats", 8, "float32", "cpu", {"ours": [1.0]})
+    assert one.as_record("parity")["detail"] == {"ours": [1.0]}
+    assert "detail" not in row("a", 1.0)

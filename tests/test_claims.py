@@ -257,7 +257,8 @@ def test_the_readme_shows_the_committed_ledger():
     committed = ROOT / "results" / "laptop" / "claims.json"
     if not committed.is_file():
         pytest.skip("no reference run is committed, so there is no ledger to compare")
-    assert claims.into_readme(readme, read_json(committed)) == readme
+    speed = read_json(ROOT / "results" / "benchmarks.json")
+    assert claims.into_readme(readme, read_json(committed), speed) == readme
 
 
 def test_the_readme_is_brought_up_to_date_between_its_markers_only():

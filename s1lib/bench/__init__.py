@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +20,7 @@ from s1lib.artifacts import RunError, read_json, write_json
 from s1lib.show import device as here
 
 RESULTS = Path("results") / "benchmarks.json"
+HEADLINES = ("sweep-vs-resubmit", "decode-vs-generate", "sft-vs-trl", "curation-vs-reference")
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Row:
     unit: str
     n: int
     dtype: str
-    device: str = here()
+    device: str = field(default_factory=here)
     detail: dict[str, Any] = field(default_factory=dict)
 
     def as_record(self, benchmark: str) -> dict[str, Any]:
@@ -74,6 +76,31 @@ def main(args: argparse.Namespace) -> int:
                 flush=True,
             )
     return 0
+
+
+def markdown(rows: Iterable[dict[str, Any]], names: Iterable[str] = ()) -> str:
+    """The file as a Markdown table; with `names`, these benchmarks only, in this order."""
+    order = list(names)
+    if order:
+        chosen = [row for row in rows if row["name"] in order]
+        rows = sorted(chosen, key=lambda row: order.index(row["name"]))
+    lines = ["| | Ours | Rival | | Ratio | Measured on |", "|---|---:|---|---:|---:|---|"]
+    for row in rows:
+        ours, theirs = (
+            f"{row[side]:,.4g}" if row[side] < 1000 else f"{row[side]:,.0f}"
+            for side in ("ours", "theirs")
+        )
+        where = f"n = {row['n']:,}, {row['dtype']}, {row['device']}"
+        cells = (
+            f"`{row['name']}`",
+            f"{ours} {row['unit']}",
+            row["rival"],
+            theirs,
+            f"{row['ratio']:.2f}",
+            where,
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def merge(row: dict[str, Any], path: Path) -> None:
