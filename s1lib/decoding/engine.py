@@ -27,6 +27,7 @@ from s1lib.decoding.decoder import Decoder
 from s1lib.decoding.draw import draw, uniform
 from s1lib.decoding.forcing import DONE, GO_ON, Machine, Marks, Move
 from s1lib.decoding.jobs import Job
+from s1lib.decoding.lanes import deal, lanes, side_by_side
 from s1lib.decoding.network import Chunk, Network
 
 NEVER = np.iinfo(np.int64).max
@@ -263,8 +264,8 @@ def _shared(first: list[int], second: list[int]) -> int:
 class TorchDecoder(Decoder):
     """A Hugging Face causal LM in this process, on CPU or CUDA.
 
-    `rows` sequences are decoded side by side. `model` must be on its device, in its dtype, and
-    is only read.
+    `rows` sequences are decoded side by side, on a CPU in each of two lanes (`lanes.py`). `model`
+    must be on its device, in its dtype, and is only read.
     """
 
     def __init__(
@@ -292,9 +293,16 @@ class TorchDecoder(Decoder):
         self.network = Network(model, len(tokenizer), GROUP if model.device.type == "cpu" else rows)
 
     def _run(self, jobs: list[Job], temperature: float) -> Iterator[tuple[Job, Machine]]:
-        columns = max((job.machine.longest for job in jobs), default=1)
-        most = sum(1 if job.branches is None else len(job.branches) for job in jobs)
-        engine = Engine(self.network, max(1, min(self.rows, most)), columns, temperature)
-        for done in engine.run(jobs):
-            self.paid = engine.sampled
+        if not jobs:
+            return
+        columns = max(job.machine.longest for job in jobs)
+        parts = deal(jobs, lanes(self.network.device, len(jobs)))
+        engines: list[Engine] = []
+        for part in parts:
+            most = sum(1 if job.branches is None else len(job.branches) for job in part)
+            network = self.network.twin() if engines else self.network
+            engines.append(Engine(network, min(self.rows, most), columns, temperature))
+        run = engines[0].run(jobs) if len(parts) == 1 else side_by_side(engines, parts)
+        for done in run:
+            self.paid = sum(engine.sampled for engine in engines)
             yield done

@@ -9,6 +9,7 @@ Held token for token against `transformers` in fp32 by `tests/test_engine.py`.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,6 +121,12 @@ class Network:
         queries = turns.expand(-1, self.heads, -1, -1).flatten(1, 2)
         self._angles = torch.cat((queries, keys), 1).contiguous()
         self._range = torch.arange(columns, device=self.device)
+
+    def twin(self) -> Network:
+        """The same weights with a cache of its own."""
+        other = copy.copy(self)
+        other.cache, other.columns = [], 0
+        return other
 
     def copy(self, source: int, target: int, length: int) -> None:
         """Fork: row `target` gets the first `length` positions of row `source`."""

@@ -1,0 +1,89 @@
+"""Engines side by side on a CPU, each with its own rows and its share of the cores.
+
+A step of a small model is many small operations, of which two threads make little more than one
+does. So a lane is a whole engine with half the threads, and while one is in Python the other
+computes. Which job runs in which lane is settled beforehand: a sum in float32 depends on what
+else is in the batch, and the same call must give the same ids again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from queue import SimpleQueue
+from typing import Protocol
+
+import torch
+
+from s1lib.decoding.forcing import Machine
+from s1lib.decoding.jobs import Job
+
+LANES = 2  # with more of them, Python's lock is what they wait for
+FEWEST = 32  # jobs that are worth a second lane
+
+Done = tuple[Job, Machine]
+
+
+class Runs(Protocol):
+    def run(self, jobs: list[Job]) -> Iterator[Done]: ...
+
+
+def lanes(device: torch.device, jobs: int) -> int:
+    """How many lanes so many jobs should get."""
+    alone = device.type != "cpu" or torch.get_num_threads() < LANES or jobs < FEWEST
+    return 1 if alone else LANES
+
+
+def deal(jobs: Sequence[Job], count: int) -> list[list[Job]]:
+    """Problems to lanes in turn; all jobs of a problem to one, where they share their prompt."""
+    places = {
+        problem: place for place, problem in enumerate(dict.fromkeys(j.problem for j in jobs))
+    }
+    parts: list[list[Job]] = [[] for _ in range(count)]
+    for job in jobs:
+        parts[places[job.problem] % count].append(job)
+    return [part for part in parts if part]
+
+
+def side_by_side(engines: Sequence[Runs], parts: Sequence[list[Job]]) -> Iterator[Done]:
+    """Run each part on its engine; yields what is done, in whatever order that happens.
+
+    An error in a lane is raised here and ends the others, as does closing this iterator.
+    """
+    before = torch.get_num_threads()
+    found: SimpleQueue[Done | BaseException | None] = SimpleQueue()
+    stop = threading.Event()
+
+    def lane(engine: Runs, jobs: list[Job]) -> None:
+        try:
+            torch.set_num_threads(max(1, before // len(engines)))
+            for done in engine.run(jobs):
+                found.put(done)
+                if stop.is_set():
+                    return
+        except BaseException as error:  # raised again by whoever reads
+            found.put(error)
+        finally:
+            found.put(None)
+
+    threads = [
+        threading.Thread(target=lane, args=pair, daemon=True)
+        for pair in zip(engines, parts, strict=True)
+    ]
+    try:
+        for one in threads:
+            one.start()
+        open_ = len(threads)
+        while open_:
+            done = found.get()
+            if isinstance(done, BaseException):
+                raise done
+            if done is None:
+                open_ -= 1
+            else:
+                yield done
+    finally:
+        stop.set()
+        for one in threads:
+            one.join()
+        torch.set_num_threads(before)
