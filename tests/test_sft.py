@@ -33,7 +33,15 @@ from s1lib.training.data import (
     mask_pairs,
     mask_text,
 )
-from s1lib.training.launch import Job, command, config_file, launch, launch_all, seeded
+from s1lib.training.launch import (
+    Job,
+    _start,
+    command,
+    config_file,
+    launch,
+    launch_all,
+    seeded,
+)
 from s1lib.training.sft import collate, row_loss
 
 ROOT = Path(__file__).parents[1]
@@ -426,6 +434,14 @@ def test_models_trained_side_by_side_are_those_trained_alone(
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     assert any(not torch.equal(other[name], theirs[name]) for name in theirs)
     assert shown[-1]["step"].tolist() == shown[-1]["steps"].tolist() == [6, 6]
+
+
+def test_a_process_beside_another_keeps_to_its_threads_whatever_library_counts_them(monkeypatch):
+    """Snakemake's MKL_NUM_THREADS=2 gave each of two trainings two threads, on two cores."""
+    monkeypatch.setenv("MKL_NUM_THREADS", "2")
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
+    say = "import os; print({os.environ[f'{n}_NUM_THREADS'] for n in ('OMP', 'MKL', 'OPENBLAS')})"
+    assert _start([sys.executable, "-c", say], "accelerate", 1).communicate()[0] == "{'1'}\n"
 
 
 def test_a_model_that_is_there_is_trained_again_only_if_it_would_be_another(

@@ -253,7 +253,9 @@ def _start(python: list[str], line: str, threads: int = 0) -> subprocess.Popen[s
     package = str(Path(s1lib.__file__).parents[1])
     path = os.pathsep.join(part for part in (package, os.environ.get("PYTHONPATH")) if part)
     own = {"PYTHONPATH": path, "TRANSFORMERS_VERBOSITY": "error"}
-    share = {"OMP_NUM_THREADS": str(threads)} if threads else {}
+    # Snakemake sets MKL_NUM_THREADS and the like, too, and MKL obeys its own before OMP's.
+    limits = {"OMP_NUM_THREADS", *(name for name in os.environ if name.endswith("_NUM_THREADS"))}
+    share = dict.fromkeys(limits, str(threads)) if threads else {}
     return subprocess.Popen(
         [*python, *shlex.split(line)[1:], "--follow-parent"],
         env={**_THREADS, **os.environ, **own, **share},
