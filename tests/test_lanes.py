@@ -51,7 +51,7 @@ class Broken:
 def test_a_problem_stays_in_one_lane_and_lanes_take_turns():
     parts = deal(jobs(4, 4, 9, 2, 9, 5), 2)
     assert [[job.problem for job in part] for part in parts] == [[4, 4, 2], [9, 9, 5]]
-    assert [[job.number for job in part] for part in deal(jobs(1, 1), 2)] == [[0, 1]]
+    assert [[job.number for job in part] for part in deal(jobs(0, 1, 0), 1)] == [[0, 1, 2]]
 
 
 def test_a_second_lane_needs_a_cpu_two_threads_and_enough_to_do():

@@ -88,6 +88,19 @@ def test_a_search_does_not_depend_on_what_else_is_decoded(talker, prompts):
     assert alone == together[2]
 
 
+def test_two_lanes_search_what_one_lane_searches(talker, prompts):
+    import torch
+
+    before = torch.get_num_threads()
+    one = [found for _, found in search(talker, prompts[:11], by_length, live=32)]
+    try:
+        torch.set_num_threads(2)
+        two = [found for _, found in search(talker, prompts[:11], by_length, live=32)]
+    finally:
+        torch.set_num_threads(before)
+    assert two == one
+
+
 def test_forks_from_the_shelf_are_what_a_backend_without_one_decodes(talker, prompts):
     """The same search with whole prefixes fed again at every step."""
 

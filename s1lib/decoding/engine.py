@@ -296,13 +296,12 @@ class TorchDecoder(Decoder):
         if not jobs:
             return
         columns = max(job.machine.longest for job in jobs)
-        parts = deal(jobs, lanes(self.network.device, len(jobs)))
+        parts = [part for part in deal(jobs, lanes(self.network.device, len(jobs))) if part]
         engines: list[Engine] = []
         for part in parts:
             most = sum(1 if job.branches is None else len(job.branches) for job in part)
             network = self.network.twin() if engines else self.network
-            engines.append(Engine(network, min(self.rows, most), columns, temperature))
-        run = engines[0].run(jobs) if len(parts) == 1 else side_by_side(engines, parts)
-        for done in run:
+            engines.append(Engine(network, max(1, min(self.rows, most)), columns, temperature))
+        for done in side_by_side(engines, parts):
             self.paid = sum(engine.sampled for engine in engines)
             yield done

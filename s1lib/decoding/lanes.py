@@ -36,13 +36,10 @@ def lanes(device: torch.device, jobs: int) -> int:
 
 def deal(jobs: Sequence[Job], count: int) -> list[list[Job]]:
     """Problems to lanes in turn; all jobs of a problem to one, where they share their prompt."""
-    places = {
-        problem: place for place, problem in enumerate(dict.fromkeys(j.problem for j in jobs))
-    }
     parts: list[list[Job]] = [[] for _ in range(count)]
     for job in jobs:
-        parts[places[job.problem] % count].append(job)
-    return [part for part in parts if part]
+        parts[job.problem % count].append(job)
+    return parts
 
 
 def side_by_side(engines: Sequence[Runs], parts: Sequence[list[Job]]) -> Iterator[Done]:
@@ -50,6 +47,9 @@ def side_by_side(engines: Sequence[Runs], parts: Sequence[list[Job]]) -> Iterato
 
     An error in a lane is raised here and ends the others, as does closing this iterator.
     """
+    if len(engines) == 1:
+        yield from engines[0].run(parts[0])
+        return
     before = torch.get_num_threads()
     found: SimpleQueue[Done | BaseException | None] = SimpleQueue()
     stop = threading.Event()

@@ -19,6 +19,7 @@ from s1lib.decoding.draw import key
 from s1lib.decoding.engine import Engine, TorchDecoder
 from s1lib.decoding.forcing import DONE, GO_ON, Forcing, Machine, Marks, Move
 from s1lib.decoding.jobs import Job
+from s1lib.decoding.lanes import deal, lanes, side_by_side
 from s1lib.decoding.network import Network
 from s1lib.decoding.record import Generation
 
@@ -143,11 +144,13 @@ class Steps:
         self.marks = StepMarks(**plain, pauses=blank_lines(decoder.tokenizer))
         self.limit = decoder._limit(forcing, None)
         self._fields = {**decoder._tags(forcing, temperature, seed, self.limit), **tags}
-        self._engine: StepEngine | None = None
+        self._engines: list[StepEngine] = []  # one for each lane
         if isinstance(decoder, TorchDecoder) and len(prompts):
             columns = max(self.root(problem).longest for problem in range(len(prompts)))
             rows = max(1, min(decoder.rows, live))
-            self._engine = StepEngine(decoder.network, rows, columns, temperature, 2 * live)
+            for lane in range(min(len(prompts), lanes(decoder.network.device, live))):
+                network = decoder.network.twin() if lane else decoder.network
+                self._engines.append(StepEngine(network, rows, columns, temperature, 2 * live))
 
     def root(self, problem: int) -> Stepper:
         """A trace that has not begun."""
@@ -164,7 +167,10 @@ class Steps:
             for problem, number, trace in traces
         ]
         place = {id(job): index for index, job in enumerate(jobs)}
-        run = self._engine.run(jobs) if self._engine else self.decoder._run(jobs, self.temperature)
+        if self._engines:
+            run = side_by_side(self._engines, deal(jobs, len(self._engines)))
+        else:
+            run = self.decoder._run(jobs, self.temperature)
         for job, machine in run:
             assert isinstance(machine, Stepper)
             yield place[id(job)], machine
