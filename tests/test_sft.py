@@ -42,7 +42,8 @@ from s1lib.training.launch import (
     launch_all,
     seeded,
 )
-from s1lib.training.sft import collate, row_loss
+from s1lib.training.recipe import layout
+from s1lib.training.sft import collate, make_trainer, row_loss
 
 ROOT = Path(__file__).parents[1]
 QWEN_TEMPLATE = (
@@ -295,6 +296,38 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_weights(
     ours, theirs = (load_file(path / "model.safetensors") for path in (output, undisturbed))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     pd.testing.assert_frame_equal(pd.read_parquet(output / "log.parquet"), log)
+
+
+def test_two_rows_side_by_side_give_the_weights_of_one_after_the_other(
+    tiny_model_path, data, tmp_path, monkeypatch
+):
+    found = []
+    for threads in ("1", "2"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        output = tmp_path / threads
+        log = launch(book_for(tiny_model_path, micro_batch=8), data, output)
+        found.append((log, (output / "model.safetensors").read_bytes()))
+    (one, alone), (two, beside) = found
+    pd.testing.assert_frame_equal(one, two)
+    assert alone == beside
+
+
+def test_a_row_that_fails_beside_another_fails_the_step(tiny_model, data, tiny_tokenizer, tmp_path):
+    book = book_for(tmp_path, micro_batch=8)
+    samples_ = load_samples(data, tiny_tokenizer)
+    folder = tmp_path / "model"
+    tiny_model.save_pretrained(folder)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        plan = layout(book, len(samples_))
+        trainer = make_trainer(book, plan, samples_, tiny_tokenizer, str(folder), tmp_path / "t")
+        next(trainer.model.parameters()).data.fill_(float("nan"))
+        with pytest.raises(RunError, match="the loss of step 1 is nan"):
+            trainer.train()
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_training_ends_with_the_notebook_that_started_it(tiny_model_path, data, tmp_path):
