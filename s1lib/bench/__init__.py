@@ -79,11 +79,11 @@ def main(args: argparse.Namespace) -> int:
 
 
 def markdown(rows: Iterable[dict[str, Any]], names: Iterable[str] = ()) -> str:
-    """The file as a Markdown table; with `names`, these benchmarks only, in this order."""
+    """The file as a Markdown table; with `names`, these only, in this order."""
     order = list(names)
     if order:
         chosen = [row for row in rows if row["name"] in order]
-        rows = sorted(chosen, key=lambda row: order.index(row["name"]))
+        rows = sorted(chosen, key=lambda row: (order.index(row["name"]), -row["ratio"]))
     lines = ["| | Ours | Rival | | Ratio | Measured on |", "|---|---:|---|---:|---:|---|"]
     for row in rows:
         ours, theirs = (
