@@ -12,6 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCau
 from s1lib.artifacts import RunError
 from s1lib.chat import prompt_ids
 from s1lib.decoding import load_decoder
+from s1lib.decoding.blocks import blocks, scripted
 from s1lib.decoding.decoder import DecodeError
 from s1lib.decoding.engine import TorchDecoder
 from s1lib.decoding.forcing import Forcing, Machine, machine
@@ -241,3 +242,13 @@ def test_plain_text_is_split_where_the_model_wrote_the_delimiters(decoder, tiny_
     roles = [len(part) for part in ids]
     assert [b - a for a, b in itertools.pairwise(cuts)] == roles
     assert decoder._split([*prompt, *ids[3]], len(prompt))[-2] == len(prompt)
+
+
+def test_torchscript_and_python_decode_the_same_ids(tiny_model, tiny_tokenizer, prompts):
+    found = []
+    for body in (scripted(), blocks):
+        settings = {"window": WINDOW, "answer_tokens": ANSWER, "rows": 7}
+        one = TorchDecoder(tiny_model, tiny_tokenizer, **settings)
+        one.network._run = body
+        found.append(one.generate(prompts, Forcing(budget=40, waits=2), samples=2, temperature=1.0))
+    assert found[0] == found[1]

@@ -18,19 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from s1lib.artifacts import RunError
-
-
-@dataclass(frozen=True)
-class Layer:
-    """Weights of one block, transposed so that `x @ w` applies them."""
-
-    norm: Tensor
-    qkv: Tensor
-    qkv_bias: Tensor
-    out: Tensor
-    mlp_norm: Tensor
-    gate_up: Tensor
-    down: Tensor
+from s1lib.decoding.blocks import Layer, blocks, scripted
 
 
 @dataclass(frozen=True)
@@ -63,6 +51,7 @@ class Network:
         self.head_size = getattr(config, "head_dim", None) or config.hidden_size // self.heads
         self.eps = config.rms_norm_eps
         self.device, self.dtype = model.device, model.dtype
+        self._run = scripted() if self.device.type == "cpu" else blocks
         with torch.no_grad():
             self.layers = [self._fuse(layer) for layer in model.model.layers]
             self.embedding = model.model.embed_tokens.weight.detach()
@@ -152,40 +141,12 @@ class Network:
         x = F.embedding(tokens, self.embedding)
         slots = rows * self.columns + places
         angles = self._angles[places]
-        masks = self._masks(places[:live], lengths)
-        chunk_masks = [self._causal(chunk) for chunk in chunks]
-        queries, width = self.heads * self.head_size, self.kv_heads * 2 * self.head_size
-        for layer, cache in zip(self.layers, self.cache, strict=True):
-            y = F.rms_norm(x, self.norm.shape, layer.norm, self.eps)
-            y = torch.addmm(layer.qkv_bias, y, layer.qkv)
-            y = self._turn(y, angles)
-            cache.view(-1, width).index_copy_(0, slots, y[:, queries:])
-            q = y[:, :queries].unflatten(1, (self.kv_heads, -1, self.head_size))
-            # the heads of a group share keys, so for one position they are the queries
-            keys, values = cache.permute(3, 0, 2, 1, 4).unbind()
-            parts = [
-                F.scaled_dot_product_attention(
-                    q[a:b], keys[a:b, :, :stop], values[a:b, :, :stop], attn_mask=mask
-                ).flatten(1)
-                for a, b, stop, mask in masks
-            ]
-            for chunk, mask in zip(chunks, chunk_masks, strict=True):
-                span = q[chunk.offset : chunk.offset + chunk.size]
-                stop = mask.shape[1]
-                seen = keys[chunk.row, :, :stop], values[chunk.row, :, :stop]
-                parts.append(self._attend_chunk(span, *seen, mask))
-            y = torch.cat(parts) if len(parts) > 1 else parts[0]
-            x = torch.addmm(x, y, layer.out)
-            y = F.rms_norm(x, self.norm.shape, layer.mlp_norm, self.eps)
-            gate, up = torch.mm(y, layer.gate_up).chunk(2, 1)
-            x = torch.addmm(x, F.silu(gate).mul_(up), layer.down)
+        groups = self._masks(places[:live], lengths)
+        spans = [(one.row, one.offset, one.size, self._causal(one)) for one in chunks]
+        shape = self.heads, self.kv_heads, self.head_size
+        x = self._run(x, self.layers, self.cache, slots, angles, groups, spans, shape, self.eps)
         y = F.rms_norm(x[:live], self.norm.shape, self.norm, self.eps)
         return torch.mm(y, self.head)
-
-    def _turn(self, y: Tensor, angles: Tensor) -> Tensor:
-        """Rotary embedding of q and k (v is multiplied by one), as a complex product."""
-        pairs = torch.view_as_complex(y.float().view(*angles.shape, 2))
-        return torch.view_as_real(pairs * angles).flatten(1).to(self.dtype)
 
     def _masks(self, places: Tensor, lengths: list[int]) -> list[tuple[int, int, int, Tensor]]:
         found = []
@@ -204,12 +165,3 @@ class Network:
         return mask.masked_fill_(
             self._range[:stop] > self._range[chunk.start : stop, None], float("-inf")
         )
-
-    def _attend_chunk(self, q: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-        """Several positions of one row; heads that share keys follow each other as queries."""
-        size, shared = q.shape[0], q.shape[2]
-        q = q.permute(1, 2, 0, 3).flatten(1, 2)
-        out = F.scaled_dot_product_attention(
-            q[None], keys[None], values[None], attn_mask=mask.repeat(shared, 1)
-        )
-        return out[0].unflatten(1, (shared, size)).permute(2, 0, 1, 3).flatten(1)

@@ -40,7 +40,7 @@ _STEP = re.compile(r"step (\d+)/(\d+) loss (\S+)")
 # 5,500, and 7,600 with this count, on two cores of an AMD EPYC).
 _THREADS = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "20000"}
 _LINES = 15  # lines of log shown in the notebook
-_ACCELERATE = [sys.executable, "-m", "accelerate.commands.accelerate_cli"]
+_ACCELERATE = [sys.executable, "-m", "accelerate.commands.launch"]
 
 
 @dataclass(frozen=True)
@@ -257,7 +257,7 @@ def _start(python: list[str], line: str, threads: int = 0) -> subprocess.Popen[s
     limits = {"OMP_NUM_THREADS", *(name for name in os.environ if name.endswith("_NUM_THREADS"))}
     share = dict.fromkeys(limits, str(threads)) if threads else {}
     return subprocess.Popen(
-        [*python, *shlex.split(line)[1:], "--follow-parent"],
+        [*python, *shlex.split(line)[2:], "--follow-parent"],
         env={**_THREADS, **os.environ, **own, **share},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
