@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, Qwen2Tokenizer
 
 from s1lib.artifacts import RunError
 
@@ -53,6 +53,10 @@ def model_path(name: str) -> str:
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """The tokenizer of a model; `name` as in `model_path`."""
+    if name.startswith("world:"):
+        return Qwen2Tokenizer.from_pretrained(model_path(name))
+    from transformers import AutoTokenizer  # brings torch along: four seconds, where text is all
+
     return AutoTokenizer.from_pretrained(model_path(name))
 
 
