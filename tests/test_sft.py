@@ -469,6 +469,24 @@ def test_models_trained_side_by_side_are_those_trained_alone(
     assert shown[-1]["step"].tolist() == shown[-1]["steps"].tolist() == [6, 6]
 
 
+def test_a_training_that_is_alone_has_all_cores(tiny_model_path, data, tmp_path, monkeypatch):
+    """The last of several models to be trained had one core of two."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    given: list[int] = []
+
+    def train(job, threads, started):
+        given.append(threads)
+        raise RunError("no")
+        yield
+
+    monkeypatch.setattr("s1lib.training.launch._train", train)
+    for seeds in (1, 2):
+        jobs = seeded(book_for(tiny_model_path, seeds=seeds), data, tmp_path / "s1")
+        with pytest.raises(RunError, match="no"):
+            launch_all(jobs, at_once=2)
+    assert given[:2] == [0, 1]  # 0 is no limit
+
+
 def test_a_process_beside_another_keeps_to_its_threads_whatever_library_counts_them(monkeypatch):
     """Snakemake's MKL_NUM_THREADS=2 gave each of two trainings two threads, on two cores."""
     monkeypatch.setenv("MKL_NUM_THREADS", "2")

@@ -166,7 +166,7 @@ def launch_all(
         watch(pd.DataFrame(state.values()))
     if not left:
         return logs
-    with closing(_side_by_side(left, at_once)) as events:
+    with closing(_side_by_side(left, min(at_once, len(left)))) as events:
         shown = progress(events, f"fine-tuning {len(left)} models", total)
         for count, (job, found) in enumerate(shown, start=1):
             step = int(found[1])
