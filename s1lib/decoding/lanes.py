@@ -18,7 +18,7 @@ import torch
 from s1lib.decoding.forcing import Machine
 from s1lib.decoding.jobs import Job
 
-LANES = 2  # with more of them, Python's lock is what they wait for
+LANES = 2  # measured on two cores; more of them may pay where there are more
 FEWEST = 32  # jobs that are worth a second lane
 
 Done = tuple[Job, Machine]

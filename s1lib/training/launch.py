@@ -40,6 +40,7 @@ _STEP = re.compile(r"step (\d+)/(\d+) loss (\S+)")
 # 5,500, and 7,600 with this count, on two cores of an AMD EPYC).
 _THREADS = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "20000"}
 _LINES = 15  # lines of log shown in the notebook
+# `accelerate launch` without the other commands, which take four seconds to import
 _ACCELERATE = [sys.executable, "-m", "accelerate.commands.launch"]
 
 
