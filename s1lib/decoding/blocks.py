@@ -84,7 +84,7 @@ def _attend_span(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tenso
 
 @functools.cache
 def scripted() -> Any:
-    """`blocks` as TorchScript: called alike, equal to the last bit."""
+    """`blocks` as TorchScript: called alike, decodes the same ids."""
     with warnings.catch_warnings():  # deprecated for compilers, which a first run must not need
         warnings.simplefilter("ignore")
         return torch.jit.script(blocks)
