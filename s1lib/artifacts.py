@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +58,7 @@ def write_table(path: str | Path, table: pd.DataFrame) -> Path:
 
 
 def write_text(path: str | Path, text: str) -> Path:
+    """Write text as UTF-8."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return Path(path)
@@ -93,8 +95,24 @@ def digest(path: str | Path) -> str:
     sha = hashlib.sha256()
     for file in files:
         sha.update(str(file.relative_to(path) if path.is_dir() else "").encode())
-        sha.update(file.read_bytes())
+        with open(file, "rb") as stream:  # a shard of a large model does not fit in memory
+            while block := stream.read(2**20):
+                sha.update(block)
     return sha.hexdigest()[:16]
+
+
+def replace_folder(made: Path, target: Path) -> None:
+    """Rename the finished folder `made` to `target`, in place of what was there.
+
+    Two renames beside each other: whoever looks meanwhile finds the old folder, none, or the new
+    one, never a mixture, and what a kill between them leaves is removed the next time.
+    """
+    old = target.with_name(f".{target.name}.previous")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.rename(old)
+    made.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_facts(run: Path, chapter: str, facts: dict[str, Any]) -> Path:
@@ -107,6 +125,7 @@ def write_facts(run: Path, chapter: str, facts: dict[str, Any]) -> Path:
 
 
 def read_facts(run: Path, chapter: str) -> dict[str, Any]:
+    """The numbers of a chapter. Raises `RunError` if it has not run."""
     return read_json(run / "facts" / f"{chapter}.json", made_by=chapter)
 
 

@@ -28,7 +28,6 @@ class Delimiters:
 
     think: str = THINK
     answer: str = ANSWER
-    end: str = END
     final: str = FINAL
 
 

@@ -179,7 +179,12 @@ def load_profile(name: str, run: str | Path = "", **changes: Any) -> Profile:
     file = Path(name) if name.endswith((".yaml", ".yml")) else Path(str(_FOLDER / f"{name}.yaml"))
     if not file.is_file():
         raise RunError(f"no profile {name!r}: use one of {', '.join(NAMES)} or a path to a .yaml")
-    data = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    try:
+        data = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise RunError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise RunError(f"{file} holds a {type(data).__name__}: a profile is `name: value` lines")
     data.setdefault("name", file.stem)
     data["run"] = Path(run) if run else _book() / "results" / data["name"]
     for key, value in changes.items():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -290,7 +291,7 @@ def _grade(row: dict[str, Any]) -> Verdict:
     answer = row["answer"] or extract(row.get("solution") or "")
     if not answer or not row["attempt"]:
         return "undecided"
-    choice = "options" in json.loads(row.get("metadata") or "{}")
+    choice = re.fullmatch(r"\(?[A-Z]\)?", answer.strip())  # metadata may hold options or not
     kind = row.get("answer_type") or ("choice" if choice else "text")
     return str(grade(row["attempt"], answer, kind))
 

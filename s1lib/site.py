@@ -20,7 +20,7 @@ import nbformat
 import yaml
 
 from s1lib import bench, figures, tables
-from s1lib.artifacts import RunError, read_json, write_text
+from s1lib.artifacts import RunError, read_json, replace_folder, write_text
 from s1lib.claims import ledger, markdown
 
 PAGES = Path(__file__).parents[1] / "jupyter_book"
@@ -51,7 +51,7 @@ def build(profile: str, run: Path, pages: Path = PAGES) -> Path:
         if loads:
             page, url = loads[0]
             raise RunError(f"{page} would load {url}: the book must not need a network")
-        _publish(site, run / "site")
+        replace_folder(site, run / "site")
     finally:
         shutil.rmtree(stage, ignore_errors=True)
     return run / "site" / "index.html"
@@ -214,16 +214,6 @@ def _prune(site: Path) -> None:
         if part.name not in _NEEDED_OF_MATHJAX:
             shutil.rmtree(part) if part.is_dir() else part.unlink()
     (site / ".buildinfo").unlink(missing_ok=True)
-
-
-def _publish(site: Path, target: Path) -> None:
-    """Two renames: readers see the old site or the new one, never a mixture."""
-    old = target.with_name(".site.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if target.exists():
-        target.rename(old)
-    site.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _tidied(output: nbformat.NotebookNode, name: str, number: int) -> nbformat.NotebookNode | None:

@@ -16,6 +16,7 @@ from s1lib.artifacts import (
     read_facts,
     read_json,
     read_table,
+    replace_folder,
     write_facts,
     write_json,
     write_table,
@@ -140,3 +141,11 @@ def test_a_digest_tells_content_names_and_nothing_else(tmp_path):
     assert digest(tmp_path / "one" / "a.txt") == digest(tmp_path / "two" / "a.txt")
     (tmp_path / "two" / "a.txt").rename(tmp_path / "two" / "b.txt")
     assert digest(tmp_path / "one") != digest(tmp_path / "two")
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path):
+    for name in "made", "target":
+        write_text(tmp_path / name / f"{name}.txt", name)
+    (tmp_path / ".target.previous").mkdir()  # as a kill leaves it
+    replace_folder(tmp_path / "made", tmp_path / "target")
+    assert [path.name for path in tmp_path.rglob("*")] == ["target", "made.txt"]

@@ -252,3 +252,16 @@ def test_torchscript_and_python_decode_the_same_ids(tiny_model, tiny_tokenizer, 
         one.network._run = body
         found.append(one.generate(prompts, Forcing(budget=40, waits=2), samples=2, temperature=1.0))
     assert found[0] == found[1]
+
+
+def test_whatever_breaks_a_backend_keeps_what_is_finished(decoder, prompts, monkeypatch):
+    run = decoder._run
+
+    def exhausted(jobs, temperature):
+        yield next(iter(run(jobs[:1], temperature)))
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(decoder, "_run", exhausted)
+    with pytest.raises(DecodeError, match="OutOfMemoryError") as caught:
+        decoder.generate(prompts[:3], Forcing(budget=8))
+    assert len(caught.value.finished) == 1

@@ -70,6 +70,14 @@ def test_a_wrong_key_or_value_is_one_sentence_that_names_it(key, value, where):
     assert "\n" not in message
 
 
+@pytest.mark.parametrize("text", ["a:\n\tb: 1", "- a\n- b", "just words"])
+def test_a_file_that_is_no_profile_is_one_sentence_that_names_it(text, tmp_path):
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(RunError, match=r"mine\.yaml") as raised:
+        load_profile(str(tmp_path / "mine.yaml"))
+    assert "\n" not in str(raised.value)
+
+
 @pytest.mark.parametrize("section", sorted(yaml.safe_load(SMOKE.read_text())))
 def test_a_missing_section_is_one_sentence_that_names_it(section, tmp_path):
     data = yaml.safe_load(SMOKE.read_text())

@@ -166,6 +166,22 @@ def test_the_local_grader_compares_answers(tmp_path, world):
     assert set(grade(world.assign(attempt=None))) == {"undecided"}
 
 
+@pytest.mark.parametrize(
+    "reference, metadata, said, verdict",
+    [
+        ("B", {}, "Answer: (B)", "correct"),  # GPQA has no `options`
+        ("(B)", {}, "Answer: B) 42", "correct"),
+        ("12", {"options": None}, "Answer: 12", "correct"),  # AGIEval has an empty one
+        ("12", {"options": None}, "Answer: 13", "wrong"),
+    ],
+)
+def test_a_letter_is_a_choice_whatever_the_metadata_say(
+    tmp_path, world, reference, metadata, said, verdict
+):
+    row = world.head(1).assign(answer=reference, metadata=json.dumps(metadata), attempt=said)
+    assert roles.grader(laptop(tmp_path))(row) == [verdict]
+
+
 def test_the_local_grader_finds_the_answer_in_a_worked_solution(tmp_path, world):
     rows = world.assign(
         attempt="Answer: " + world.answer,

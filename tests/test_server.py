@@ -163,6 +163,74 @@ def test_a_server_that_goes_half_way_leaves_what_is_finished(wire, remote, promp
     assert 1 <= len(caught.value.finished) < 6
 
 
+def test_a_sweep_whose_answers_fail_leaves_what_is_finished(wire, remote, prompts):
+    """The answers are a group of tasks within a group, and once only one of the two was opened."""
+    remote.rows = 1
+    answered = []
+    complete = wire.complete
+
+    def fragile(body):
+        if body["max_tokens"] == ANSWER:
+            answered.append(body)
+        if len(answered) > 5:
+            wire.die_after = 0
+        return complete(body)
+
+    wire.complete = fragile
+    with pytest.raises(DecodeError, match=r"gave no answer to prompt \d in 6 tries"):
+        remote.sweep(prompts[:6], [4], [])
+    assert answered
+
+
+def test_whoever_stops_reading_stops_the_requests(wire, remote, prompts):
+    """After Ctrl-C in a notebook the thread once went on with all that was left."""
+    import time
+
+    remote.rows = 1
+    steps = remote._run([remote_job(remote, prompts[i % 4]) for i in range(200)], 0.0)
+    next(steps)
+    steps.close()
+    time.sleep(0.2)  # one may be on its way
+    seen = len(wire.seen)
+    time.sleep(0.3)
+    assert len(wire.seen) == seen < 200
+
+
+def remote_job(remote, prompt):
+    from s1lib.decoding.jobs import Job
+
+    found = remote._marks(None, ())
+    return Job(remote._new(prompt, 0, found, ANSWER)(None), 0)
+
+
+def test_a_delimiter_of_several_tokens_cannot_be_banned_by_a_server(remote, prompts):
+    """A server bans the last of its ids, where the first is meant."""
+    from s1lib.chat import Delimiters
+
+    strings = Delimiters(think="", answer="then\n", final="So:")
+    with pytest.raises(RunError, match="vLLM can only ban single ones"):
+        remote.generate(prompts[:1], Forcing(minimum=20, delimiters=strings))
+    assert remote.generate(prompts[:1], Forcing(budget=4, delimiters=strings))
+
+
+@pytest.mark.parametrize("status", ["401", "403"])
+def test_a_server_that_wants_a_key_says_which_variable_to_set(wire, remote, prompts, status):
+    wire.faults = [status]
+    with pytest.raises(RunError, match="wants a key: set S1_SERVER_KEY"):
+        remote.generate(prompts[:1], Forcing(budget=4))
+
+
+def test_a_password_in_an_address_is_never_shown(wire, tiny_tokenizer, prompts):
+    wire.faults = ["400"]
+    secret = wire.url.replace("http://", "http://anna:hunter2@")
+    with pytest.raises(RunError) as caught:
+        ask(secret, tiny_tokenizer, prompts)
+    wire.served = ["other"]
+    with pytest.raises(RunError) as without:
+        ask(secret, tiny_tokenizer, prompts)
+    assert "hunter2" not in f"{caught.value}{without.value}"
+
+
 def test_a_refused_request_is_not_retried_and_names_the_prompt(wire, remote, prompts):
     wire.faults = ["400"]
     with pytest.raises(RunError, match=r"refuses prompt 0 \(HTTP 400"):
@@ -212,6 +280,20 @@ def test_a_server_of_another_model_is_one_clear_error(wire, tiny_tokenizer, prom
     wire.faults = ["404"]
     with pytest.raises(RunError, match=r"has no tiny\. Start one with"):
         ask(wire.url, tiny_tokenizer, prompts)
+    wire.served, before = ["other"], len(wire.seen)
+    with pytest.raises(RunError, match=r"serves other\. Start one with"):
+        ask(wire.url, tiny_tokenizer, prompts)
+    assert len(wire.seen) == before  # before anything is decoded
+
+
+def test_without_a_window_a_server_gets_the_models_own(wire, tiny_model_path, prompts, monkeypatch):
+    """It once was 0, which leaves no room for any prompt."""
+    from s1lib.decoding import load_decoder
+
+    monkeypatch.setenv("S1_SERVER", wire.url)
+    wire.served = [str(tiny_model_path)]
+    one = load_decoder(str(tiny_model_path), backend="server", answer_tokens=ANSWER)
+    assert one.window > 0 and one.generate(prompts[:1], Forcing(budget=4))
 
 
 def test_one_command_serves_a_profile():

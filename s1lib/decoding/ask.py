@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--wait", type=int, default=0, metavar="N", help="ends to ignore")
     parser.add_argument("--string", default="Wait", help="what to append instead (may be empty)")
     parser.add_argument("--model", default="results/laptop/models/s1", help="folder or hub id")
+    parser.add_argument("--dtype", default="float32", help="bfloat16 halves the memory")
     parser.add_argument("--answer-tokens", type=int, default=256, metavar="N")
     parser.add_argument("--temperature", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=0)
@@ -33,7 +34,9 @@ def main(args: argparse.Namespace) -> int:
     from s1lib.chat import prompt_ids
     from s1lib.decoding.load import load_decoder
 
-    decoder = load_decoder(args.model, backend="torch", answer_tokens=args.answer_tokens, rows=1)
+    decoder = load_decoder(
+        args.model, backend="torch", answer_tokens=args.answer_tokens, rows=1, dtype=args.dtype
+    )
     prompt = prompt_ids(decoder.tokenizer, args.question)
     tokens = stream(decoder, prompt, forcing, args.temperature, args.seed)  # type: ignore[arg-type]
     counts = [0, 0]
@@ -83,7 +86,7 @@ def stream(
     found = marks(decoder.tokenizer, forcing, decoder.ends)
     limit = decoder.window if forcing is None else decoder.answer_tokens
     one = machine(prompt, forcing, found, decoder.window, limit)
-    network, fed, banned = decoder.network, 0, sorted(found.banned)
+    network, fed, banned = decoder.network.twin(), 0, sorted(found.banned)
     network.reserve(1, one.longest)
     stream_key = np.array([key(seed, "0", 0)], np.uint64)
     move = one.start()

@@ -168,8 +168,9 @@ class Decoder(ABC):
                 bar.update(bool(new))
                 self.speed = self.paid / (time.perf_counter() - start)
                 bar.set_postfix_str(f"{self.speed:,.0f} tokens/s", refresh=False)
-        except RunError as error:
-            raise DecodeError(str(error), _in_order(found)) from error
+        except Exception as error:  # out of memory, an engine that died: keep what is done
+            why = str(error) if isinstance(error, RunError) else f"decoding failed: {error!r}"
+            raise DecodeError(why, _in_order(found)) from error
         finally:
             bar.close()
         return _in_order(found)

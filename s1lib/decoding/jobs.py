@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from s1lib.artifacts import RunError
 from s1lib.decoding.forcing import Machine
 from s1lib.decoding.sweep import Branches
 
@@ -22,3 +23,18 @@ class Job:
     sample: int = 0
     stream: int = 0
     branches: Branches | None = None
+
+
+def one_id_stops(machine: Machine) -> None:
+    """Raise `RunError` if the machine wants an end of thinking banned that is several ids long.
+
+    vLLM bans the ids that it stops at, which are the last of each end; what has to be banned is
+    the first.
+    """
+    forcing = machine.forcing
+    banned = forcing and (forcing.waits or forcing.minimum)
+    if banned and any(len(stop) > 1 for stop in machine.marks.stops):
+        raise RunError(
+            f"{forcing.delimiters.answer!r} is several tokens long, and vLLM can only ban single "
+            "ones: use the torch backend, or a delimiter that begins with a special token"
+        )

@@ -42,22 +42,22 @@ def load_decoder(
     if backend == "server":
         from s1lib.decoding.server import ServerDecoder
 
-        tokenizer = load_tokenizer(name)
-        return ServerDecoder(
-            name, tokenizer, delimiters=delimiters, beyond=_beyond(name, len(tokenizer)), **settings
-        )
+        tokenizer, config = load_tokenizer(name), _config(name)
+        settings["window"] = settings["window"] or config.max_position_embeddings
+        beyond = range(len(tokenizer), config.vocab_size)  # its padded vocabulary
+        return ServerDecoder(name, tokenizer, delimiters=delimiters, beyond=beyond, **settings)
     if backend == "vllm":
         from s1lib.decoding.vllm import VllmDecoder
 
+        settings["window"] = settings["window"] or _config(name).max_position_embeddings
         return VllmDecoder(name, load_tokenizer(name), delimiters=delimiters, **settings)
     raise RunError(f"no decoder {backend!r}: use torch, vllm or server")
 
 
-def _beyond(name: str, vocabulary: int) -> range:
-    """Ids of the model's padded vocabulary that the tokenizer does not know."""
+def _config(name: str) -> Any:
     from transformers import AutoConfig
 
-    return range(vocabulary, AutoConfig.from_pretrained(model_path(name)).vocab_size)
+    return AutoConfig.from_pretrained(model_path(name))
 
 
 def _torch(

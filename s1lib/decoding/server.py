@@ -14,9 +14,11 @@ import argparse
 import asyncio
 import os
 import queue
+import re
 import shlex
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -27,7 +29,7 @@ from s1lib.chat import S1, Delimiters, model_path
 from s1lib.decoding.decoder import Decoder
 from s1lib.decoding.draw import uniform_one
 from s1lib.decoding.forcing import GO_ON, Machine, Move
-from s1lib.decoding.jobs import Job
+from s1lib.decoding.jobs import Job, one_id_stops
 from s1lib.profile import load_profile
 
 ADDRESS = "http://localhost:8000/v1"
@@ -35,6 +37,7 @@ TRIES = 6
 PAUSE = 0.5  # seconds before the second try; doubles with every further one
 QUICK = 30.0  # seconds for the list of models
 SECONDS = 3600.0  # for one request: a trace of 32k tokens in a full batch takes long
+_KEY = "wants a key: set S1_SERVER_KEY to it"
 
 
 class ServerDecoder(Decoder):
@@ -71,23 +74,36 @@ class ServerDecoder(Decoder):
     def _run(self, jobs: list[Job], temperature: float) -> Iterator[tuple[Job, Machine]]:
         """The coroutines run in a thread, since a notebook has an event loop of its own."""
         results: queue.Queue[Any] = queue.Queue()
+        running: list[Any] = []
+        for job in jobs:
+            one_id_stops(job.machine)
+
+        async def everything() -> None:
+            running.extend((asyncio.get_running_loop(), asyncio.current_task()))
+            await self._all(jobs, temperature, results)
 
         def work() -> None:
             try:
-                asyncio.run(self._all(jobs, temperature, results))
+                asyncio.run(everything())
                 results.put(None)
             except BaseException as error:
                 results.put(error)
 
         thread = threading.Thread(target=work, daemon=True)
         thread.start()
-        while (item := results.get()) is not None:
-            if isinstance(item, ExceptionGroup):
-                item = item.exceptions[0]
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-        thread.join()
+        try:
+            while (item := results.get()) is not None:
+                while isinstance(item, BaseExceptionGroup):
+                    item = item.exceptions[0]
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:  # whoever stops reading stops the requests
+            if running:
+                loop, task = running
+                with suppress(RuntimeError):  # it has just ended by itself
+                    loop.call_soon_threadsafe(task.cancel)
+            thread.join()
 
     async def _all(self, jobs: list[Job], temperature: float, results: queue.Queue[Any]) -> None:
         key = os.environ.get("S1_SERVER_KEY")
@@ -95,8 +111,7 @@ class ServerDecoder(Decoder):
         limits = httpx.Limits(max_connections=self.rows)
         turn = asyncio.Semaphore(self.rows)
         async with httpx.AsyncClient(headers=headers, limits=limits, timeout=SECONDS) as client:
-            if len(self.urls) > 1:
-                self.url = await self._serving(client)
+            self.url = await self._serving(client)
 
             async def follow(job: Job) -> None:
                 async with turn:
@@ -115,18 +130,26 @@ class ServerDecoder(Decoder):
                     group.create_task(follow(job))
 
     async def _serving(self, client: httpx.AsyncClient) -> str:
-        """The address of the server that has this model. A server that is down is passed over."""
+        """The address of the server that has this model. A server that is down is passed over.
+
+        A single server that does not say what it has gets the requests, which are retried.
+        """
         found = []
         for url in self.urls:
             try:
                 reply = await client.get(f"{url}/models", timeout=QUICK)
+                if reply.status_code in (401, 403):
+                    found.append(f"{shown(url)} {_KEY}")
+                    continue
                 served = [str(model["id"]) for model in reply.json()["data"]]
             except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
-                found.append(f"{url} does not say ({type(error).__name__})")
+                if len(self.urls) == 1:
+                    return url
+                found.append(f"{shown(url)} does not say ({type(error).__name__})")
                 continue
             if self.name in served:
                 return url
-            found.append(f"{url} serves {', '.join(served)}")
+            found.append(f"{shown(url)} serves {', '.join(served)}")
         raise RunError(f"no server has {self.name}: {'; '.join(found)}. {_start(self.name)}")
 
     async def _follow(
@@ -166,7 +189,8 @@ class ServerDecoder(Decoder):
             body["seed"] = int(uniform_one(job.stream, len(machine.ids)) * 2**31)
         if self.beyond:
             body["logit_bias"] = {str(token): -100 for token in self.beyond}
-        tokens = _tokens(await self._post(client, body, job.problem), machine, self.url)
+        reply = await self._post(client, body, job.problem)
+        tokens = _tokens(reply, machine, shown(self.url))
         for token in tokens:
             move = machine.push(token)
             self.paid += 1
@@ -178,7 +202,7 @@ class ServerDecoder(Decoder):
         self, client: httpx.AsyncClient, body: dict[str, Any], problem: int
     ) -> dict[str, Any]:
         """Ask until there is an answer. Faults of the server are retried, our own are not."""
-        why = ""
+        why, at = "", shown(self.url)
         for attempt in range(TRIES):
             if attempt:
                 await asyncio.sleep(PAUSE * 2 ** (attempt - 1))
@@ -191,7 +215,9 @@ class ServerDecoder(Decoder):
                 why = f"HTTP {reply.status_code}"
                 continue
             if reply.status_code == 404:
-                raise RunError(f"the server at {self.url} has no {self.name}. {_start(self.name)}")
+                raise RunError(f"the server at {at} has no {self.name}. {_start(self.name)}")
+            if reply.status_code in (401, 403):
+                raise RunError(f"the server at {at} {_KEY}")
             if reply.status_code >= 400:
                 raise RunError(
                     f"the server refuses prompt {problem} (HTTP {reply.status_code}: "
@@ -202,9 +228,14 @@ class ServerDecoder(Decoder):
             except ValueError:
                 why = "a reply that is not JSON"
         raise RunError(
-            f"the server at {self.url} gave no answer to prompt {problem} in {TRIES} tries "
+            f"the server at {at} gave no answer to prompt {problem} in {TRIES} tries "
             f"({why}). {_start(self.name)}"
         )
+
+
+def shown(url: str) -> str:
+    """An address without the user and password that it may hold."""
+    return re.sub(r"//[^/@]*@", "//", url)
 
 
 def _start(model: str) -> str:

@@ -148,9 +148,11 @@ class Steps:
         if isinstance(decoder, TorchDecoder) and len(prompts):
             columns = max(self.root(problem).longest for problem in range(len(prompts)))
             rows = max(1, min(decoder.rows, live))
-            for lane in range(min(len(prompts), lanes(decoder.network.device, live))):
-                network = decoder.network.twin() if lane else decoder.network
-                self._engines.append(StepEngine(network, rows, columns, temperature, 2 * live))
+            count = min(len(prompts), lanes(decoder.network.device, live))
+            for _ in range(count):
+                network = decoder.network.twin()  # the decoder may be used between two steps
+                shelf = -(-2 * live // count)
+                self._engines.append(StepEngine(network, rows, columns, temperature, shelf))
 
     def root(self, problem: int) -> Stepper:
         """A trace that has not begun."""

@@ -17,7 +17,7 @@ from s1lib.chat import S1, Delimiters, model_path
 from s1lib.decoding.decoder import Decoder
 from s1lib.decoding.draw import uniform_one
 from s1lib.decoding.forcing import GO_ON, Machine
-from s1lib.decoding.jobs import Job
+from s1lib.decoding.jobs import Job, one_id_stops
 
 
 class VllmDecoder(Decoder):
@@ -48,14 +48,23 @@ class VllmDecoder(Decoder):
             enable_prefix_caching=True,
             **options,
         )
-        self._engine = llm.llm_engine
+        self._engine, self._asked = llm.llm_engine, 0
         size = llm.llm_engine.model_config.get_vocab_size()
         self._bias = dict.fromkeys(range(len(tokenizer), size), -100.0)
 
     def _run(self, jobs: list[Job], temperature: float) -> Iterator[tuple[Job, Machine]]:
         running: dict[str, tuple[Job, Machine]] = {}
-        self._asked = 0
+        try:
+            yield from self._follow(running, jobs, temperature)
+        finally:  # whoever stops reading leaves nothing in the engine
+            if running:
+                self._engine.abort_request(list(running))
+
+    def _follow(
+        self, running: dict[str, tuple[Job, Machine]], jobs: list[Job], temperature: float
+    ) -> Iterator[tuple[Job, Machine]]:
         for job in jobs:
+            one_id_stops(job.machine)
             if job.machine.start().done:
                 yield job, job.machine
             else:

@@ -65,7 +65,8 @@ def main(args: argparse.Namespace) -> int:
             "chapters": [chapter.number for chapter in chosen],
             "arguments": shlex.join(arguments),
         }
-        return snakemake(root, profile.run, settings, environment)
+        again = "python -m s1lib run" if forced else "The same command"
+        return snakemake(root, profile.run, settings, environment, again)
 
 
 def choose(
@@ -101,9 +102,11 @@ def check_inputs(chosen: list[Chapter], book: list[Chapter], folder: Path) -> No
 
 
 def snakemake(
-    root: Path, folder: Path, settings: dict[str, Any], environment: dict[str, str]
+    root: Path, folder: Path, settings: dict[str, Any], environment: dict[str, str], again: str
 ) -> int:
     """Run the graph. Snakemake's own words go to a file, those of the chapters to the terminal.
+
+    `again` is what goes on after a failure: a forced chapter would be run anew each time.
 
     Snakemake starts in an empty folder: what it keeps for itself (locks, marks of incomplete
     files) would only be in the way of a run after one that was killed.
@@ -125,7 +128,7 @@ def snakemake(
     if code and shutil.disk_usage(folder).free < 2**20:  # Snakemake would not say so
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
     if code:
-        print(f"The same command goes on from here. Snakemake's log: {log}", file=sys.stderr)
+        print(f"{again} goes on from here. Snakemake's log: {log}", file=sys.stderr)
     return 1 if code else 0
 
 

@@ -17,6 +17,8 @@ import torch.nn.functional as F
 from torch.distributed.nn.functional import all_to_all_single
 from transformers import AttentionInterface
 
+from s1lib.artifacts import RunError
+
 NAME = "documents"
 _sharing: list[dist.ProcessGroup] = []
 
@@ -27,6 +29,18 @@ def share_rows(processes: int) -> None:
     if processes > 1:
         group, _ = dist.new_subgroups(processes)
         _sharing.append(group)
+
+
+def check_heads(heads: int, kv_heads: int, processes: int) -> None:
+    """Raise `RunError` unless the heads can be dealt out evenly to processes that share a row."""
+    if heads % processes or (kv_heads % processes and processes % kv_heads):
+        fitting = [n for n in range(1, heads + 1) if not heads % n]
+        fitting = [n for n in fitting if not kv_heads % n or not n % kv_heads]
+        raise RunError(
+            f"{heads} attention heads ({kv_heads} for keys and values) cannot be dealt out to "
+            f"{processes} processes: set training.sequence_parallel to one of "
+            f"{', '.join(map(str, fitting))}"
+        )
 
 
 def document_attention(

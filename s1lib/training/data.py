@@ -159,11 +159,3 @@ def mask_html(pairs: Sequence[tuple[str, bool]]) -> str:
     )
     body = "".join(cell(*pair) for pair in pairs)
     return f"{style}<pre class='mask' style='white-space:pre-wrap'>{body}</pre>"
-
-
-def mask_text(pairs: Sequence[tuple[str, bool]]) -> str:
-    """The same in plain text: first what is masked, then what is trained."""
-    masked = "".join(token for token, trained in pairs if not trained)
-    trained = "".join(token for token, trained in pairs if trained)
-    count = sum(trained for _, trained in pairs)
-    return f"masked ({len(pairs) - count} tokens):\n{masked}\ntrained ({count} tokens):\n{trained}"

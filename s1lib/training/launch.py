@@ -116,7 +116,7 @@ def launch(
     Raises `RunError` with the script's own sentence, or with its last lines. A run that was killed
     goes on from its last checkpoint when launched again, and a model that is there already, made
     from the same data, recipe, seed and base model, is left as it is. A configuration of several
-    machines cannot be started from a notebook.
+    machines cannot be started from a notebook: the error holds the command that does it.
     """
     job = Job(book, Path(data), Path(output), model)
     if (log := job.finished()) is not None:
@@ -124,12 +124,7 @@ def launch(
         if watch:
             watch(log)
         return log
-    machines = yaml.safe_load(config_file(book).read_text(encoding="utf-8"))["num_machines"]
-    if machines > 1:
-        raise RunError(
-            f"{book.training.launcher} is for {machines} machines, and a notebook runs on one: "
-            f"train {job.output} with the batch script of jupyter_book/cluster.md, then go on here"
-        )
+    on_one_machine([job])
     with closing(_train(job, say=True)) as steps:
         _show(steps, watch)
     return read_table(job.output / "log.parquet", made_by="05")
@@ -145,7 +140,8 @@ def launch_all(
     A model that is there already, made from the same data, recipe, seed and base model, is left
     as it is. Shows one bar for the steps of all jobs and a line for each that ends; `watch` gets
     a table (model, step, steps, loss) now and then. Returns each job's log by the name of its
-    output folder. Raises `RunError` naming the job that failed, with its log, and ends the others.
+    output folder. Raises `RunError` naming the job that failed, with its log, and ends the others;
+    and like `launch` for a configuration of several machines.
     """
     steps, work = {}, {}
     for job in jobs:
@@ -167,6 +163,7 @@ def launch_all(
         watch(pd.DataFrame(state.values()))
     if not left:
         return logs
+    on_one_machine(left)
     with closing(_side_by_side(left, min(at_once, len(left)))) as events:
         shown = progress(events, f"fine-tuning {len(left)} models", total)
         for count, (job, found) in enumerate(shown, start=1):
@@ -178,6 +175,34 @@ def launch_all(
                 watch(pd.DataFrame(state.values()))
     logs |= {job.name: read_table(job.output / "log.parquet", made_by="05") for job in left}
     return {job.name: logs[job.name] for job in jobs}
+
+
+def on_one_machine(jobs: Sequence[Job]) -> None:
+    """Raise `RunError` if a job is for several machines, with the commands that train all of them.
+
+    The profile of each is left beside its model, since a training seed is not in the file that
+    the user named.
+    """
+    many = []
+    for job in jobs:
+        config = yaml.safe_load(config_file(job.book).read_text(encoding="utf-8"))
+        if config["num_machines"] > 1:
+            paths = {"PROFILE": _write_profile(job), "DATA": job.data, "OUTPUT": job.output}
+            values = {key: str(path) for key, path in paths.items()}
+            values |= {"MODEL": job.model} if job.model else {}
+            given = " ".join(f"{key}={shlex.quote(value)}" for key, value in values.items())
+            many.append(f"{given} sbatch {os.path.relpath(config_file(job.book))[:-5]}.sbatch")
+    if many:
+        raise RunError(
+            f"{jobs[0].book.training.launcher} is for several machines, and a notebook runs on "
+            "one. Train with these commands in the folder of the repository, then run this "
+            "chapter again:\n" + "\n".join(many)
+        )
+
+
+def _write_profile(job: Job) -> Path:
+    text = yaml.safe_dump(job.book.model_dump(mode="json"), sort_keys=False)
+    return write_text(job.output.with_name(f".{job.output.name}.yaml"), text)
 
 
 def _side_by_side(
@@ -228,8 +253,7 @@ def _train(
     say: bool = False,
 ) -> Generator[re.Match[str], None, None]:
     """Run the script of one job to its end; yields the log's lines about a step."""
-    profile = job.output.with_name(f".{job.output.name}.yaml")
-    write_text(profile, yaml.safe_dump(job.book.model_dump(mode="json"), sort_keys=False))
+    profile = _write_profile(job)
     line = command(profile, job.book, job.data, job.output, job.model)
     if say:
         print(f"$ {line}", flush=True)

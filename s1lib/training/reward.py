@@ -8,7 +8,7 @@ arXiv 2312.08935). Nobody marks steps, so it also works where no step can be che
 
 from __future__ import annotations
 
-import tempfile
+import shutil
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from s1lib.artifacts import RunError
+from s1lib.artifacts import RunError, replace_folder
 from s1lib.chat import load_tokenizer, model_path
 from s1lib.decoding.record import Generation
 from s1lib.progress import progress
@@ -132,11 +132,8 @@ def _padded(rows: Sequence[Trace]) -> tuple[Any, Any, Any]:
 def _save(judge: Any, tokenizer_from: str, output: Path) -> None:
     """The folder appears in one piece."""
     output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".reward.") as hidden:
-        whole = Path(hidden) / "whole"
-        judge.save_pretrained(whole)
-        load_tokenizer(tokenizer_from).save_pretrained(whole)
-        if output.exists():
-            output.rename(Path(hidden) / "before")
-        whole.rename(output)
-        output.chmod(0o755)
+    whole = output.with_name(f".{output.name}.training")
+    shutil.rmtree(whole, ignore_errors=True)
+    judge.save_pretrained(whole)
+    load_tokenizer(tokenizer_from).save_pretrained(whole)
+    replace_folder(whole, output)

@@ -34,7 +34,7 @@ from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallba
 from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTConfig, SFTTrainer
 
-from s1lib.artifacts import RunError, write_json, write_table, write_text
+from s1lib.artifacts import RunError, replace_folder, write_json, write_table, write_text
 from s1lib.chat import load_tokenizer, model_path
 from s1lib.profile import Profile, load_profile
 from s1lib.training import attention
@@ -211,8 +211,8 @@ def settle() -> None:
 class Journal(TrainerCallback):
     """One line of log per step on standard output, from the first process."""
 
-    def __init__(self, trained_tokens: float) -> None:
-        self.tokens_per_step, self.started, self.first = trained_tokens, time.monotonic(), 0
+    def __init__(self, tokens_per_step: float) -> None:
+        self.tokens_per_step, self.started, self.first = tokens_per_step, time.monotonic(), 0
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.started, self.first = time.monotonic(), state.global_step
@@ -328,7 +328,7 @@ def train(book: Profile, data: Path, output: Path, model_name: str = "") -> None
         write_text(final / "README.md", card(book, job, log))
         for file in final.glob("*.safetensors"):
             file.chmod(0o644)
-        _publish(final, output)
+        replace_folder(final, output)
         shutil.rmtree(staging)
     state.wait_for_everyone()
 
@@ -355,7 +355,8 @@ def make_trainer(
     recipe = book.training
     lengths = [len(ids) for ids in samples["input_ids"]]
     config = sft_config(book, plan, folder)
-    sharing = recipe.sequence_parallel
+    sharing, shape = recipe.sequence_parallel, read_shape(model)
+    attention.check_heads(shape.heads, shape.kv_heads, sharing)
     part = PartialState().process_index % sharing
     attention.share_rows(sharing)
     config.model_init_kwargs = {"dtype": "float32", "attn_implementation": attention.NAME}
@@ -372,7 +373,7 @@ def make_trainer(
             plan.groups,
             plan.accumulation,
             sharing,
-            quadratic(read_shape(model)),
+            quadratic(shape),
             book.seed,
         ),
     )
@@ -444,16 +445,6 @@ def _check_disk(folder: Path, parameters: int) -> None:
             f"{folder} has {free:.1f} GB free and training needs {need:.1f} GB for checkpoints: "
             "free space or choose another run folder"
         )
-
-
-def _publish(final: Path, output: Path) -> None:
-    """Rename the finished folder to `output`, in place of what was there."""
-    previous = output.with_name(f".{output.name}.previous")
-    shutil.rmtree(previous, ignore_errors=True)
-    if output.exists():
-        output.rename(previous)
-    final.rename(output)
-    shutil.rmtree(previous, ignore_errors=True)
 
 
 def _full(error: BaseException) -> bool:
