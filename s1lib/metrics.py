@@ -7,7 +7,7 @@ problems and keep a problem's runs together, so that two runs are compared on th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -72,14 +72,17 @@ def accuracy(correct: ArrayLike, seed: int = 0) -> Estimate:
     """Accuracy over problems with its 95% interval.
 
     `correct` has shape [problems] or, for several training seeds, [seeds, problems]: true or
-    false, or a share between 0 and 1. One seed's verdicts get Wilson's interval, all else the
-    bootstrap of `resampled_levels`.
+    false, or a share between 0 and 1. One seed's verdicts get Wilson's interval, and so do
+    verdicts that are all the same; all else gets the bootstrap of `resampled_levels`, within 0
+    and 100.
     """
     levels = _levels(correct)
-    if len(levels) == 1 and np.isin(levels, (0, 1)).all():
-        interval = wilson(int(levels.sum()), levels.size)
+    verdicts = np.isin(levels, (0, 1)).all()
+    if verdicts and (len(levels) == 1 or np.ptp(levels) == 0):
+        interval = wilson(int(levels[0].sum()), levels.shape[1])
     else:
-        interval = _percentiles(100 * resampled_levels([levels], seed=seed)[:, 0])
+        drawn = 100 * resampled_levels([levels], seed=seed)[:, 0]
+        interval = _percentiles(drawn.clip(0, 100))
     return {"value": round(100 * float(levels.mean()), 2), "n": levels.shape[1], "ci95": interval}
 
 
@@ -144,6 +147,33 @@ def share_of_gain(
         "value": round(100 * (some - none) / (most - none), 2) if most > none else None,
         "n": levels[0].shape[1],
         "ci95": _percentiles(shares) if shares.size else None,
+    }
+
+
+def mean_over(
+    benchmarks: Sequence[Sequence[ArrayLike]],
+    statistic: Callable[[Floats], Floats],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Estimate:
+    """Mean over benchmarks of a number that follows from the levels of several models.
+
+    `benchmarks` holds, for each benchmark, the models' runs ([problems] or [seeds, problems]),
+    models in the same order; `statistic` turns levels [..., models] into numbers [...]. Problems
+    are resampled within each benchmark, and a training that is drawn is drawn for all of them.
+    Resamples in which the number is not finite are left out. `n` counts all problems.
+    """
+    exact, drawn = [], []
+    for place, runs in enumerate(benchmarks):
+        exact.append(statistic(np.array([_levels(run).mean() for run in runs])))
+        drawn.append(statistic(resampled_levels(runs, resamples, seed, stratum=place)))
+    means = np.mean(drawn, axis=0)
+    means = means[np.isfinite(means)]
+    value = float(np.mean(exact))
+    return {
+        "value": round(value, 2) if np.isfinite(value) else None,
+        "n": sum(_levels(runs[0]).shape[1] for runs in benchmarks),
+        "ci95": _percentiles(means) if means.size else None,
     }
 
 
@@ -220,15 +250,17 @@ def scaling_difference(
     }
 
 
-def resampled_means(values: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
+def resampled_means(
+    values: ArrayLike, resamples: int = RESAMPLES, seed: int = 0, stratum: int = 0
+) -> Floats:
     """Means over resampled problems, shape [resamples, rows], of values [rows, problems].
 
-    All rows share their draws. A resample is a count per problem, so that its means are one
-    matrix product; blocks bound the memory.
+    All rows share their draws; another `stratum` has draws of its own. A resample is a count per
+    problem, so that its means are one matrix product; blocks bound the memory.
     """
     table = np.atleast_2d(np.asarray(values, dtype=float))
     n = table.shape[1]
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng((seed, 0, stratum) if stratum else seed)
     means = np.empty((resamples, table.shape[0]))
     block = max(1, _BLOCK // n)
     for start in range(0, resamples, block):
@@ -240,7 +272,7 @@ def resampled_means(values: ArrayLike, resamples: int = RESAMPLES, seed: int = 0
 
 
 def resampled_levels(
-    runs: Sequence[ArrayLike], resamples: int = RESAMPLES, seed: int = 0
+    runs: Sequence[ArrayLike], resamples: int = RESAMPLES, seed: int = 0, stratum: int = 0
 ) -> Floats:
     """Resampled levels of several models, shape [resamples, models]: the book's one bootstrap.
 
@@ -253,14 +285,15 @@ def resampled_levels(
     The root makes up for drawing from S seeds instead of all that might have been: without it
     the variance between seeds would come out too small by (S - 1) / S. With S = 1 there is no
     second term, and the interval speaks of problems alone. Three seeds tell little about their
-    spread; intervals over them are rough, but not blind to it.
+    spread; intervals over them are rough, but not blind to it. Another `stratum` draws other
+    problems and the same seeds.
     """
     models = [_levels(run) for run in runs]
     sizes = [model.shape[1] for model in models]
     if len(set(sizes)) > 1:
         numbers = " against ".join(map(str, sizes))
         raise RunError(f"{numbers} problems: compare the same problems")
-    means = resampled_means(np.vstack(models), resamples, seed)
+    means = resampled_means(np.vstack(models), resamples, seed, stratum)
     rng = np.random.default_rng((seed, 1))
     levels, start = [], 0
     for model in models:

@@ -309,3 +309,38 @@ def test_a_difference_of_scalings_is_paired_by_problem():
     assert found["ci95"][1] - found["ci95"][0] < min(alone)
     with pytest.raises(RunError, match="300 problems against 200"):
         metrics.scaling_difference(method, (tokens[:, :200], right[:, :200]))
+
+
+def test_a_mean_over_benchmarks_is_resampled_within_each():
+    rng = np.random.default_rng(0)
+    sizes = (300, 200, 100)
+    runs = [[rng.random(n) < 0.6, rng.random(n) < 0.4] for n in sizes]
+
+    def gap(levels):
+        return 100 * (levels[..., 0] - levels[..., 1])
+
+    found = metrics.mean_over(runs, gap)
+    each = [metrics.difference(*pair) for pair in runs]
+    assert found["value"] == pytest.approx(np.mean([one["value"] for one in each]), abs=0.02)
+    assert found["n"] == sum(sizes)
+    errors = [(one["ci95"][1] - one["ci95"][0]) / 2 for one in each]
+    half = (found["ci95"][1] - found["ci95"][0]) / 2
+    assert half == pytest.approx(np.sqrt(np.sum(np.square(errors))) / 3, rel=0.05)
+
+
+def test_one_training_is_drawn_for_all_benchmarks_at_once():
+    """Seeds that are good everywhere vary the mean as much as one benchmark."""
+    good, bad = np.ones(50), np.zeros(50)
+    seeds = np.stack([good, bad, good, bad])
+    one = metrics.mean_over([[seeds]], lambda levels: levels[..., 0])
+    three = metrics.mean_over([[seeds]] * 3, lambda levels: levels[..., 0])
+    assert three["ci95"] == one["ci95"]
+
+
+def test_an_accuracy_over_seeds_stays_within_0_and_100_and_is_never_certain():
+    """A model that solved next to nothing once had an interval from -0.05, another [0, 0]."""
+    rare = np.zeros((3, 300))
+    assert metrics.accuracy(rare)["ci95"] == metrics.wilson(0, 300)
+    rare[0, :2] = 1
+    low, high = metrics.accuracy(rare)["ci95"]
+    assert low == 0 and high > 0

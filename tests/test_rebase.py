@@ -43,7 +43,8 @@ def by_length(traces):
 
 
 def search(decoder, prompts, reward, **changes):
-    settings = {"width": WIDTH, "budget": BUDGET, "temperature": HEAT, "seed": 3, "live": 8}
+    settings = {"width": WIDTH, "temperature": HEAT, "seed": 3, "live": 8}
+    settings["forcing"] = Forcing(budget=BUDGET)
     ids = changes.pop("ids", None) or [str(i) for i in range(len(prompts))]
     return list(rebase(decoder, prompts, reward, ids=ids, **{**settings, **changes}))
 
@@ -78,6 +79,21 @@ def test_with_equal_rewards_rebase_is_the_pool_of_samples_token_for_token(talker
     assert [one.ids for one in searched] == [one.ids for one in pool]
     assert [one.thinking_end for one in searched] == [one.thinking_end for one in pool]
     assert sum(tree.paid for tree, _ in trees) == sum(one.sampled for one in pool)
+
+
+def test_ignored_ends_are_ignored_on_every_branch_of_a_search(talker, prompts):
+    """With equal rewards, the pool of runs that wait; with others, the same number of waits."""
+    forcing = Forcing(budget=BUDGET, waits=2)
+    names = [str(i) for i in range(6)]
+    equal = search(talker, prompts[:6], flat, forcing=forcing)
+    pool = talker.generate(prompts[:6], forcing, ids=names, temperature=HEAT, seed=3, samples=WIDTH)
+    assert [one.ids for _, found in equal for one in found] == [one.ids for one in pool]
+    judged = [
+        one for _, found in search(talker, prompts[:6], by_length, forcing=forcing) for one in found
+    ]
+    own = [one for one in judged if one.thinking_end == "delimiter"]
+    assert any(one.ignored for one in judged)
+    assert all(len(one.ignored) == 2 for one in own)
 
 
 def test_a_search_does_not_depend_on_what_else_is_decoded(talker, prompts):
@@ -171,6 +187,33 @@ def test_votes_are_read_from_the_record_alone(talker, prompts):
     (weighted,) = votes(record, weighted=True).to_dict("records")
     assert (plain["right"], weighted["right"]) == (0, 1)
     assert plain["tokens"] == sum(one.sampled for one in found)
+
+
+def test_a_vote_by_logits_weighs_a_better_trace_more_whatever_its_sign(talker, prompts):
+    """Once 1.0 was taken for a probability and 1.1 for a logit, and weighed less."""
+    (_, found), *_ = search(talker, prompts[:1], by_length)
+    for rewards in ([1.1, 1.0, -0.1, -9], [0.1, -0.1, -9, -9]):
+        said = ["Answer: 5", "Answer: 6", "nothing", "nothing"]
+        spoken = [
+            replace(one, text=text, condition=f"reward {reward}")
+            for one, text, reward in zip(found, said, rewards, strict=True)
+        ]
+        record = to_table(grade_record(spoken, {"0": ("5", "integer")}))
+        assert votes(record, weighted=True, logits=True)["right"].tolist() == [1]
+
+
+def test_a_decoder_may_be_used_while_a_search_is_under_way(talker, prompts):
+    """The search's caches lay in the decoder's own network, where the next call overwrote them."""
+    alone = [found for _, found in search(talker, prompts[:6], by_length)]
+    names, settings = [str(i) for i in range(6)], {"width": WIDTH, "temperature": HEAT, "seed": 3}
+    beside = []
+    forcing = Forcing(budget=BUDGET)
+    for _, found in rebase(
+        talker, prompts[:6], by_length, ids=names, live=WIDTH, forcing=forcing, **settings
+    ):
+        talker.generate(prompts, forcing, temperature=HEAT)
+        beside.append(found)
+    assert beside == alone
 
 
 def test_steps_end_at_blank_lines_however_they_are_written(tiny_tokenizer):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from s1lib.artifacts import RunError
-from s1lib.methods.rejection import reject, tries_per_accepted
+from s1lib.methods.rejection import halves, reject, tries_per_accepted
 
 LENGTHS = {"easy": [10, 20, 40, 80], "hard": [50, 60, 70, 300], "never": [200, 250, 300, 400]}
 RIGHT = {"easy": [1, 1, 0, 0], "hard": [0, 1, 1, 1], "never": [1, 0, 0, 0]}
@@ -92,3 +92,11 @@ def test_benchmarks_are_not_mixed():
     mixed = pd.concat([POOL, POOL.assign(benchmark="mini-MATH")])
     with pytest.raises(RunError, match="several benchmarks"):
         reject(mixed, 50)
+
+
+def test_each_problems_samples_are_split_into_a_shorter_and_a_longer_half():
+    shorter, longer = halves(POOL.sample(frac=1, random_state=0))
+    assert shorter.to_dict() == {"easy": 1.0, "hard": 0.5, "never": 0.5}
+    assert longer.to_dict() == {"easy": 0.0, "hard": 1.0, "never": 0.0}
+    three = POOL[POOL["sample"] < 3]
+    assert halves(three)[1]["hard"] == 1.0 and halves(three)[0]["hard"] == 0.0

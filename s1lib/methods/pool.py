@@ -21,19 +21,26 @@ METHOD = "sample"
 
 
 def draw_pool(
-    decoder: Decoder, tests: pd.DataFrame, samples: int, *, temperature: float = 1.0, seed: int = 0
+    decoder: Decoder,
+    tests: pd.DataFrame,
+    samples: int,
+    *,
+    forcing: Forcing | None = None,
+    temperature: float = 1.0,
+    seed: int = 0,
 ) -> list[Generation]:
     """`samples` graded generations of each problem, thinking up to their natural end.
 
-    `tests` has the columns of `benchmarks.parquet`; rows of the record have the method
-    `sample`. The reference rejects at temperature 1, too (eval/commands.sh).
+    Each is under `forcing`, if there is one. `tests` has the columns of `benchmarks.parquet`; rows
+    of the record have the method `sample`. The reference rejects at temperature 1, too
+    (eval/commands.sh).
     """
     return examine(
         tests,
         decoder.tokenizer,
         lambda prompts, ids: decoder.generate(
             prompts,
-            Forcing(delimiters=decoder.delimiters),
+            forcing or Forcing(delimiters=decoder.delimiters),
             ids=ids,
             temperature=temperature,
             seed=seed,

@@ -100,7 +100,7 @@ def rebase(
     *,
     ids: Sequence[str],
     width: int = 16,
-    budget: int | None = None,
+    forcing: Forcing | None = None,
     balance: float = 0.2,
     temperature: float = 0.5,
     seed: int = 0,
@@ -108,9 +108,11 @@ def rebase(
 ) -> Iterator[tuple[Tree, list[Generation]]]:
     """Search each problem; yields its tree and `width` generations, problem by problem.
 
-    A trace that reaches `budget` thinking tokens is made to answer. The whole bill of a search is
-    on its first generation (`sampled` of the others is 0), and `condition` holds each one's
-    reward. About `live` traces are decoded side by side; results do not depend on it.
+    Every trace is under `forcing`, as a single run would be: it is made to answer at a budget, or
+    ignores its first ends; without one it thinks up to its natural end or the window. The whole
+    bill of a search is on its first generation (`sampled` of the others is 0), and `condition`
+    holds each one's reward. About `live` traces are decoded side by side; results do not depend
+    on it. Raises `RunError` for a width below 1.
     """
     if width < 1:
         raise RunError(f"width={width} leaves no trace to search with: use 1 or more")
@@ -118,7 +120,7 @@ def rebase(
     steps = Steps(
         decoder,
         prompts,
-        Forcing(budget=budget, delimiters=decoder.delimiters),
+        forcing or Forcing(delimiters=decoder.delimiters),
         ids=ids,
         live=width * size,
         temperature=temperature,
@@ -195,20 +197,17 @@ def _generations(steps: Steps, tree: Tree) -> list[Generation]:
     ]
 
 
-def votes(record: pd.DataFrame, weighted: bool = False) -> pd.DataFrame:
+def votes(record: pd.DataFrame, weighted: bool = False, logits: bool = False) -> pd.DataFrame:
     """The vote of each search of one benchmark: id, right (0 to 1), tokens paid.
 
-    `record` holds the graded generations; `weighted=True` weighs an answer by its reward.
+    `record` holds the graded generations; `weighted=True` weighs an answer by its reward, which
+    is a probability, or with `logits=True` becomes one.
     """
     rows = []
     for name, part in record.groupby("id", sort=False):
         rewards = [float(text.removeprefix("reward ")) for text in part["condition"]]
-        weights = [_positive(value) for value in rewards] if weighted else None
-        right = vote(part["raw"].tolist(), part["verdict"].tolist(), weights)
+        weights = [1 / (1 + math.exp(-value)) for value in rewards] if logits else rewards
+        said = part["raw"].tolist(), part["verdict"].tolist()
+        right = vote(*said, weights if weighted else None)
         rows.append({"id": name, "right": right, "tokens": int(part["sampled"].sum())})
     return pd.DataFrame(rows)
-
-
-def _positive(reward: float) -> float:
-    """A probability stays what it is; a logit becomes one."""
-    return reward if 0 <= reward <= 1 else 1 / (1 + math.exp(-reward))

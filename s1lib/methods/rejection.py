@@ -72,3 +72,22 @@ def tries_per_accepted(results: pd.DataFrame) -> float:
     """Samples drawn for each one accepted, those of exhausted problems included (NaN: none)."""
     accepted = int(results["accepted"].sum())
     return float(results["tries"].sum() / accepted) if accepted else float("nan")
+
+
+def halves(pool: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Share of right answers among each problem's shorter and longer half of samples, 0 to 1.
+
+    Whether long samples *of a problem* are worse needs no bound. `pool` is one benchmark's; both
+    series are indexed by id, in its order. Of equal lengths the earlier sample counts as shorter;
+    the middle one of an odd number belongs to the longer half.
+    """
+    ranked = pool.sort_values(["id", "thinking_tokens", "sample"])
+    place = ranked.groupby("id").cumcount()
+    size = ranked.groupby("id")["sample"].transform("size")
+    right = ranked["verdict"] == "correct"
+    shorter, longer = (
+        right[part].groupby(ranked.loc[part, "id"]).mean()
+        for part in (place < size // 2, place >= size // 2)
+    )
+    order = pool["id"].unique()
+    return shorter.loc[order], longer.loc[order]
