@@ -182,6 +182,40 @@ def test_a_sweep_whose_answers_fail_leaves_what_is_finished(wire, remote, prompt
     assert answered
 
 
+def test_what_a_server_has_answered_is_not_asked_again(wire, remote, decoder, prompts, tmp_path):
+    """A server that dies in the last hour of a benchmark once took all hours with it."""
+    remote.rows, remote.keep, wire.die_after = 1, tmp_path, 30
+    with pytest.raises(DecodeError):
+        remote.sweep(prompts[:6], [0, 8, 16], [1])
+    (file,) = tmp_path.iterdir()
+    kept = file.read_bytes()
+    assert kept
+    file.write_bytes(kept + b'[[0, 5, 0], {"id": "to')  # as a kill leaves it
+    paid, wire.die_after = len(wire.seen), 10**9
+    found = remote.sweep(prompts[:6], [0, 8, 16], [1])
+    first = len(wire.seen) - paid
+    assert [one.ids for one in found] == [
+        one.ids for one in decoder.sweep(prompts[:6], [0, 8, 16], [1])
+    ]
+    assert file.read_bytes().startswith(kept)
+    assert remote.sweep(prompts[:6], [0, 8, 16], [1]) == found and len(wire.seen) == paid + first
+    remote.sweep(prompts[:5], [0, 8, 16], [1])
+    assert len(wire.seen) > paid + first > paid  # another call is another file
+    remote.weights = "trained again"
+    before = len(wire.seen)
+    remote.sweep(prompts[:6], [0, 8, 16], [1])
+    assert len(wire.seen) > before
+
+
+def test_a_damaged_file_of_answers_is_named(remote, prompts, tmp_path):
+    remote.keep = tmp_path
+    remote.generate(prompts[:1], Forcing(budget=4))
+    (file,) = tmp_path.iterdir()
+    file.write_text("{}\n")
+    with pytest.raises(RunError, match=rf"{file.name}, line 1: .*Delete the file"):
+        remote.generate(prompts[:1], Forcing(budget=4))
+
+
 def test_whoever_stops_reading_stops_the_requests(wire, remote, prompts):
     """After Ctrl-C in a notebook the thread once went on with all that was left."""
     import time

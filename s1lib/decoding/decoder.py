@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import sys
 import time
@@ -9,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 from tqdm import tqdm
@@ -19,12 +21,12 @@ from s1lib.chat import S1, Delimiters
 from s1lib.decoding.draw import key
 from s1lib.decoding.forcing import Forcing, Machine, Marks, Plain, auto_budget, machine
 from s1lib.decoding.jobs import Job
+from s1lib.decoding.kept import Kept, Order
 from s1lib.decoding.marks import encode, marks
 from s1lib.decoding.record import Generation, config_hash
 from s1lib.decoding.sweep import Branches, cells, trunks
 
 Prompts = Sequence[Sequence[int]]
-Order = tuple[int, int, int]  # cell, problem, sample
 INTERVAL = 0.2 if sys.stderr.isatty() else 5.0
 
 
@@ -41,8 +43,13 @@ class Decoder(ABC):
 
     `window` is the context length in tokens, `answer_tokens` the answer's limit where a call
     gives none. After a call, `paid` is the number of tokens that it sampled (shared ones once),
-    `speed` how many of them a second.
+    `speed` how many of them a second. With a folder in `keep` generations are kept there as they
+    end (`s1lib.decoding.kept`), and the same call again decodes only what is missing; `weights`
+    says which weights they are from.
     """
+
+    keep: Path | None = None
+    weights = ""
 
     def __init__(
         self,
@@ -104,7 +111,7 @@ class Decoder(ABC):
             name = names[job.problem]
             yield (0, job.problem, job.sample), self._generation(done, name, job.sample, fields)
 
-        return self._collect(jobs, temperature, results)
+        return self._collect(jobs, temperature, results, [prompts, names, samples, fields])
 
     def sweep(
         self,
@@ -148,7 +155,7 @@ class Decoder(ABC):
                 row = self._generation(one, name, job.sample, fields[place])
                 yield (place, job.problem, job.sample), row
 
-        return self._collect(jobs, temperature, results)
+        return self._collect(jobs, temperature, results, [prompts, names, samples, *fields])
 
     # --- shared by both -------------------------------------------------------------------------
 
@@ -157,13 +164,32 @@ class Decoder(ABC):
         jobs: list[Job],
         temperature: float,
         results: Callable[[Job, Machine], Iterable[tuple[Order, Generation]]],
+        asked: list[Any],
     ) -> list[Generation]:
-        found: list[tuple[Order, Generation]] = []
+        with contextlib.ExitStack() as stack:
+            kept = None
+            if self.keep:
+                kept = stack.enter_context(Kept(self.keep, [self.weights, *_plain(asked)]))
+            return self._collect_into(kept, jobs, temperature, results)
+
+    def _collect_into(
+        self,
+        kept: Kept | None,
+        jobs: list[Job],
+        temperature: float,
+        results: Callable[[Job, Machine], Iterable[tuple[Order, Generation]]],
+    ) -> list[Generation]:
+        known = kept.read() if kept else {}
+        found = list(known.items())
         start, self.paid = time.perf_counter(), 0
         bar = tqdm(total=len(jobs), desc="decode", unit="run", leave=False, mininterval=INTERVAL)
+        left = [job for job in jobs if not all(place in known for place in _places(job))]
+        bar.update(len(jobs) - len(left))
         try:
-            for job, done in self._run(jobs, temperature):
-                new = list(results(job, done))
+            for job, done in self._run(left, temperature):
+                new = [pair for pair in results(job, done) if pair[0] not in known]
+                if kept:
+                    kept.add(new)
                 found += new
                 bar.update(bool(new))
                 self.speed = self.paid / (time.perf_counter() - start)
@@ -278,6 +304,17 @@ class Decoder(ABC):
             return encode(self.tokenizer, think), encode(self.tokenizer, answer)
         except RunError:
             return (), ()
+
+
+def _places(job: Job) -> list[Order]:
+    """Where the generations of a job stand in its call."""
+    cells = job.branches.places if job.branches else [0]
+    return [(cell, job.problem, job.sample) for cell in cells]
+
+
+def _plain(asked: list[Any]) -> list[Any]:
+    prompts, *rest = asked
+    return [[list(map(int, prompt)) for prompt in prompts], *rest]
 
 
 def _in_order(found: list[tuple[Order, Generation]]) -> list[Generation]:

@@ -23,7 +23,7 @@ from s1lib.artifacts import RunError, read_table, write_table
 from s1lib.decoding.forcing import Forcing
 
 Ids = tuple[int, ...]
-_LISTS = ("prompt", "opening", "thinking", "closing", "answer", "forced", "ignored")
+LISTS = ("prompt", "opening", "thinking", "closing", "answer", "forced", "ignored")
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def to_table(generations: Iterable[Generation]) -> pd.DataFrame:
     names = [field.name for field in fields(Generation)]
     rows = [[getattr(one, name) for name in names] for one in generations]
     table = pd.DataFrame(rows, columns=names)
-    for name in _LISTS:
+    for name in LISTS:
         table[name] = table[name].map(list)
     table["budget"] = table["budget"].astype("Int64")
     table["thinking_tokens"] = [len(ids) for ids in table["thinking"]]
@@ -110,7 +110,7 @@ def from_table(table: pd.DataFrame) -> list[Generation]:
     if missing:
         raise RunError(f"the record has no column {', '.join(missing)}: make it again")
     columns = {name: table[name].tolist() for name in names}
-    for name in _LISTS:
+    for name in LISTS:
         columns[name] = [tuple(int(item) for item in ids) for ids in columns[name]]
     columns["budget"] = [None if pd.isna(one) else int(one) for one in columns["budget"]]
     return [
@@ -120,10 +120,12 @@ def from_table(table: pd.DataFrame) -> list[Generation]:
 
 
 def write_record(path: str | Path, generations: Iterable[Generation]) -> Path:
+    """Write generations as a Parquet table, one row each."""
     return write_table(path, to_table(generations))
 
 
 def read_record(path: str | Path, made_by: str = "06") -> list[Generation]:
+    """The generations of a record. Raises `RunError` if it is missing or no record."""
     return from_table(read_table(path, made_by))
 
 

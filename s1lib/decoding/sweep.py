@@ -73,6 +73,11 @@ class Branches:
     def __len__(self) -> int:
         return len(self._wanted)
 
+    @property
+    def places(self) -> list[int]:
+        """The places of its cells in the sweep."""
+        return [place for place, _ in self._wanted]
+
     def __call__(self, trunk: Machine) -> list[Machine]:
         """The distinct answers still to be decoded, each a machine in its answer phase."""
         for _, cell in self._wanted:
@@ -95,5 +100,4 @@ class Branches:
             if machine is not leaf:
                 for token in leaf.sampled[start:]:
                     machine.push(token)
-        places = [place for place, _ in self._wanted]
-        return list(zip(places, self._machines, strict=True))
+        return list(zip(self.places, self._machines, strict=True))
