@@ -26,18 +26,29 @@ def main(arguments: list[str]) -> int:
     """Run one command; its exit code. A `RunError` is one line on stderr and code 1."""
     parser = argparse.ArgumentParser(prog="python -m s1lib", description="s1, the book.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for name, (module, purpose) in COMMANDS.items():
-        command = commands.add_parser(name, help=purpose, description=purpose)
-        if name in arguments[:1]:
-            import_module(module).add_arguments(command)
-    args = parser.parse_args(arguments)
+    parsers = {
+        name: commands.add_parser(name, help=purpose, description=purpose)
+        for name, (_, purpose) in COMMANDS.items()
+    }
     try:
+        if arguments and arguments[0] in parsers:
+            import_module(COMMANDS[arguments[0]][0]).add_arguments(parsers[arguments[0]])
+        args = parser.parse_args(arguments)
         return import_module(COMMANDS[args.command][0]).main(args) or 0
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("s1lib"):
+            raise
+        print(
+            f"s1lib needs its environment, and {sys.executable} has no {error.name}: "
+            "make setup, then source .venv/bin/activate",
+            file=sys.stderr,
+        )
+        return 1
     except RunError as error:
         print(f"s1lib: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\ns1lib: stopped; the same command goes on from here", file=sys.stderr)
+        print("\ns1lib: stopped; what is finished stays", file=sys.stderr)
         return 130
 
 

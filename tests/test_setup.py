@@ -139,3 +139,13 @@ def test_an_error_for_the_user_is_one_line_and_no_traceback():
     result = call(ROOT, "run", "--profile", "huge")
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.startswith("s1lib: no profile 'huge'") and result.stderr.count("\n") == 1
+
+
+def test_another_python_than_the_environments_is_told_to_activate_it():
+    """It once ended in a traceback about pydantic."""
+    import sys
+
+    command = [sys.executable, "-S", "-m", "s1lib", "run"]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert found.returncode == 1 and found.stderr.count("\n") == 1
+    assert "source .venv/bin/activate" in found.stderr
