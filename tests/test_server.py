@@ -198,7 +198,9 @@ def test_what_a_server_has_answered_is_not_asked_again(wire, remote, decoder, pr
         one.ids for one in decoder.sweep(prompts[:6], [0, 8, 16], [1])
     ]
     assert file.read_bytes().startswith(kept)
+    wire.served = ["other"]  # the next server has taken its place
     assert remote.sweep(prompts[:6], [0, 8, 16], [1]) == found and len(wire.seen) == paid + first
+    wire.served = ["tiny"]
     remote.sweep(prompts[:5], [0, 8, 16], [1])
     assert len(wire.seen) > paid + first > paid  # another call is another file
     remote.weights = "trained again"

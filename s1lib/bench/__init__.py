@@ -84,7 +84,10 @@ def markdown(rows: Iterable[dict[str, Any]], names: Iterable[str] = ()) -> str:
     if order:
         chosen = [row for row in rows if row["name"] in order]
         rows = sorted(chosen, key=lambda row: (order.index(row["name"]), -row["ratio"]))
-    lines = ["| | Ours | Rival | Rival's rate | Ratio | Measured on |", "|---|---:|---|---:|---:|---|"]
+    lines = [
+        "| | Ours | Rival | Rival's rate | Ratio | Measured on |",
+        "|---|---:|---|---:|---:|---|",
+    ]
     for row in rows:
         ours, theirs = (
             f"{row[side]:,.4g}" if row[side] < 1000 else f"{row[side]:,.0f}"

@@ -111,7 +111,8 @@ class Decoder(ABC):
             name = names[job.problem]
             yield (0, job.problem, job.sample), self._generation(done, name, job.sample, fields)
 
-        return self._collect(jobs, temperature, results, [prompts, names, samples, fields])
+        also = [sorted(stop), str(self.delimiters)]
+        return self._collect(jobs, temperature, results, [prompts, names, samples, fields, *also])
 
     def sweep(
         self,
@@ -186,7 +187,7 @@ class Decoder(ABC):
         left = [job for job in jobs if not all(place in known for place in _places(job))]
         bar.update(len(jobs) - len(left))
         try:
-            for job, done in self._run(left, temperature):
+            for job, done in self._run(left, temperature) if left else ():
                 new = [pair for pair in results(job, done) if pair[0] not in known]
                 if kept:
                     kept.add(new)

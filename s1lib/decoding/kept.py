@@ -53,7 +53,7 @@ class Kept:
                 (cell, problem, sample), row = json.loads(line)
                 values: dict[str, Any] = {k: tuple(v) if k in LISTS else v for k, v in row.items()}
                 found[cell, problem, sample] = Generation(**values)
-            except (ValueError, TypeError) as error:
+            except (ValueError, TypeError, AttributeError) as error:
                 raise RunError(f"{self.path}, line {number}: {error}. Delete the file") from None
             whole += len(line)
         self._file.truncate(whole)

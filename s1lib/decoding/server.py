@@ -75,12 +75,14 @@ class ServerDecoder(Decoder):
         """The coroutines run in a thread, since a notebook has an event loop of its own."""
         results: queue.Queue[Any] = queue.Queue()
         running: list[Any] = []
+        stopped = threading.Event()
         for job in jobs:
             one_id_stops(job.machine)
 
         async def everything() -> None:
             running.extend((asyncio.get_running_loop(), asyncio.current_task()))
-            await self._all(jobs, temperature, results)
+            if not stopped.is_set():
+                await self._all(jobs, temperature, results)
 
         def work() -> None:
             try:
@@ -99,6 +101,7 @@ class ServerDecoder(Decoder):
                     raise item
                 yield item
         finally:  # whoever stops reading stops the requests
+            stopped.set()
             if running:
                 loop, task = running
                 with suppress(RuntimeError):  # it has just ended by itself

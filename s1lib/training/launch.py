@@ -188,10 +188,12 @@ def on_one_machine(jobs: Sequence[Job]) -> None:
         config = yaml.safe_load(config_file(job.book).read_text(encoding="utf-8"))
         if config["num_machines"] > 1:
             paths = {"PROFILE": _write_profile(job), "DATA": job.data, "OUTPUT": job.output}
-            values = {key: str(path) for key, path in paths.items()}
+            values = {key: str(path.resolve()) for key, path in paths.items()}
             values |= {"MODEL": job.model} if job.model else {}
             given = " ".join(f"{key}={shlex.quote(value)}" for key, value in values.items())
-            many.append(f"{given} sbatch {os.path.relpath(config_file(job.book))[:-5]}.sbatch")
+            root = Path(s1lib.__file__).parents[1]
+            script = config_file(job.book).with_suffix(".sbatch").relative_to(root)
+            many.append(f"{given} sbatch {script}")
     if many:
         raise RunError(
             f"{jobs[0].book.training.launcher} is for several machines, and a notebook runs on "
