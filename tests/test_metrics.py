@@ -344,3 +344,18 @@ def test_an_accuracy_over_seeds_stays_within_0_and_100_and_is_never_certain():
     rare[0, :2] = 1
     low, high = metrics.accuracy(rare)["ci95"]
     assert low == 0 and high > 0
+
+
+def test_a_share_of_no_gain_has_no_mean_and_no_warning():
+    """Models of the smallest profile gain nothing anywhere, or more and less than nothing."""
+    import warnings
+
+    zeros, ones = np.zeros(40), np.ones(40)
+
+    def share(levels):
+        return (levels[..., 0] - levels[..., 2]) / (levels[..., 1] - levels[..., 2])
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = metrics.mean_over([[ones, zeros, zeros], [zeros, ones, ones]], share)
+    assert found == {"value": None, "n": 80, "ci95": None}
