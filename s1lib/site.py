@@ -24,6 +24,8 @@ from s1lib.artifacts import RunError, read_json, replace_folder, write_text
 from s1lib.claims import ledger, markdown
 
 PAGES = Path(__file__).parents[1] / "jupyter_book"
+_BAR = re.compile(r"\d%\|.*\| |\d+[a-z]+ \[\d\d:\d\d")  # as tqdm draws it, with and without a total
+_ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _NEEDED_OF_MATHJAX = ("tex-chtml.js", "output", "input")
 _LOADS = {"script": "src", "img": "src", "iframe": "src", "source": "src", "object": "data"}
 
@@ -58,11 +60,11 @@ def build(profile: str, run: Path, pages: Path = PAGES) -> Path:
 
 
 def clean(notebook: nbformat.NotebookNode, name: str) -> nbformat.NotebookNode:
-    """A notebook as a reader wants it, in place: no times, no error, no half-drawn progress bar.
+    """A notebook as a reader wants it, in place: no times, no error, no progress bars.
 
     Papermill's times and its cell of injected values go; text streams read as a terminal would
-    show them; a picture without a description is described by its section. Raises `RunError`
-    naming the cell if an output is an error.
+    show them once all bars have gone; a picture without a description is described by its section.
+    Raises `RunError` naming the cell if an output is an error.
     """
     notebook.metadata.pop("papermill", None)
     notebook.metadata.pop("widgets", None)
@@ -78,7 +80,7 @@ def clean(notebook: nbformat.NotebookNode, name: str) -> nbformat.NotebookNode:
         tags = cell.metadata.get("tags", [])
         if "injected-parameters" in tags:
             cell.metadata["tags"] = [*tags, "remove-cell"]
-        cell.outputs = [_tidied(output, name, number) for output in cell.outputs]
+        cell.outputs = [_tidied(output, name, number) for output in _joined(cell.outputs)]
         cell.outputs = [output for output in cell.outputs if output is not None]
         if any("image/" in kind for output in cell.outputs for kind in output.get("data", {})):
             image = cell.metadata.setdefault("mystnb", {}).setdefault("image", {})
@@ -199,7 +201,7 @@ def _jupyter_book(stage: Path) -> Path:
     flags = ["-W", "-n", "--keep-going", "--path-output", str(stage)]
     done = subprocess.run([*command, *flags], capture_output=True, text=True)
     if done.returncode:
-        log = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
+        log = _ESCAPE.sub("", done.stdout + done.stderr)
         trouble = [line for line in log.splitlines() if re.search(r"WARNING|ERROR|Error", line)]
         first = (trouble or log.splitlines() or ["it said nothing"])[0].strip()
         first = first.replace(f"{stage}/", "").replace(f"{stage.resolve()}/", "")
@@ -216,6 +218,19 @@ def _prune(site: Path) -> None:
     (site / ".buildinfo").unlink(missing_ok=True)
 
 
+def _joined(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """Outputs with the pieces of a stream put together: a kernel sends them as they come."""
+    found: list[nbformat.NotebookNode] = []
+    for output in outputs:
+        before = found[-1] if found else output
+        streams = output.output_type == before.output_type == "stream"
+        if found and streams and output.name == before.name:
+            before.text += output.text
+        else:
+            found.append(output)
+    return found
+
+
 def _tidied(output: nbformat.NotebookNode, name: str, number: int) -> nbformat.NotebookNode | None:
     if output.output_type == "error":
         what = f"{output.ename}: {output.evalue}".splitlines()[0]
@@ -225,8 +240,9 @@ def _tidied(output: nbformat.NotebookNode, name: str, number: int) -> nbformat.N
             f"Run it again with: python -m s1lib run --only {chapter}"
         )
     if output.output_type == "stream":
-        lines = (line.rsplit("\r", 1)[-1].rstrip() for line in output.text.split("\n"))
-        output.text = "\n".join(lines).strip("\n")
+        text = _ESCAPE.sub("", output.text)
+        lines = (line.rsplit("\r", 1)[-1].rstrip() for line in text.split("\n"))
+        output.text = "\n".join(line for line in lines if not _BAR.search(line)).strip("\n")
         return output if output.text.strip() else None
     return output
 
