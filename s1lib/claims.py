@@ -166,11 +166,12 @@ def _data(facts: Facts) -> Finding:
         lost += [] if any(piece.holds for piece in pieces) else pieces
     small_what = "full minus s1K, mean of benchmarks"
     full = _differences(facts, "09", "full minus s1K")
-    mean, ci95 = sum(row["value"] for row in full) / len(full), _mean_interval(facts, small_what)
+    mean = sum(row["value"] for row in full) / len(full)
+    ci95, n = _mean_over(facts, small_what, full[0]["n"])
     printed = sum(accuracy("table_2", b, set="59K-full") for b in BENCHMARKS) / 3
     printed -= sum(accuracy("table_2", b, set="s1K") for b in BENCHMARKS) / 3
     small = Evidence(
-        small_what, printed, None, round(mean, 2), ci95, full[0]["n"], mean < 5,
+        small_what, printed, None, round(mean, 2), ci95, n, mean < 5,
     )  # fmt: skip
     lost += [] if small.holds else [small]
     return Finding([*evidence, small], not lost, lost)
@@ -235,21 +236,23 @@ def _sequential(facts: Facts) -> Finding:
     return Finding(evidence, any(piece.holds for piece in evidence) and not against)
 
 
+def _figure_4b() -> tuple[tuple[float, float], list[tuple[float, float]]]:
+    """GPQA: tokens and accuracy of the middle budget-forced point, and of all votes."""
+    points = [("k" in p, p["tokens"], p["value"]) for p in published("figure_4b")]
+    forced = next((x, y) for voted, x, y in points if not voted and y == 57.58)
+    return forced, sorted((x, y) for voted, x, y in points if voted)
+
+
 def _sequential_lead() -> float:
-    """GPQA: the middle budget-forced point of Figure 4b minus the best vote at up to twice it."""
-    points = published("figure_4b")
-    forced = next(p for p in points if "k" not in p and p["value"] == 57.58)
-    votes = [p["value"] for p in points if "k" in p and p["tokens"] <= 2 * forced["tokens"]]
-    return forced["value"] - max(votes)
+    """The forced point of Figure 4b minus the best vote at up to twice its tokens."""
+    (tokens, value), votes = _figure_4b()
+    return value - max(y for x, y in votes if x <= 2 * tokens)
 
 
 def _interpolated_lead() -> float:
     """The same point minus the vote at just its tokens, on the line between its two neighbours."""
-    points = published("figure_4b")
-    forced = next(p for p in points if "k" not in p and p["value"] == 57.58)
-    votes = sorted((p["tokens"], p["value"]) for p in points if "k" in p)
-    tokens, values = ([vote[i] for vote in votes] for i in (0, 1))
-    return float(forced["value"] - np.interp(forced["tokens"], tokens, values))
+    (tokens, value), votes = _figure_4b()
+    return float(value - np.interp(tokens, [x for x, _ in votes], [y for _, y in votes]))
 
 
 def _rebase_lead() -> float:
@@ -303,10 +306,10 @@ def _efficiency(facts: Facts) -> Finding:
             )
         )
     mean = sum(piece.measured for piece in evidence) / len(evidence)
+    ci95, n = _mean_over(facts, "share of the gain, mean of benchmarks", evidence[0].n)
     decides = Evidence(
         f"share of the gain of {most:,} examples that {selected:,} bring (%), mean of benchmarks",
-        round(_share_of_gain(), 1), None, round(mean, 1),
-        _mean_interval(facts, "share of the gain, mean of benchmarks"), evidence[0].n, mean >= 80,
+        round(_share_of_gain(), 1), None, round(mean, 1), ci95, n, mean >= 80,
     )  # fmt: skip
     return Finding([*evidence, decides], decides.holds, [decides])
 
@@ -526,10 +529,13 @@ def _differences(facts: Facts, chapter: str, what: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _mean_interval(facts: Facts, what: str) -> Interval:
-    """The interval of a mean over benchmarks that chapter 09 gives; its n is every problem."""
+def _mean_over(facts: Facts, what: str, n: int | None) -> tuple[Interval, int | None]:
+    """Interval and number of problems, of all benchmarks together, of a mean of chapter 09.
+
+    Without one there, no interval, and `n`.
+    """
     rows = facts.get("09", {}).get("means", ())
-    return next((row["ci95"] for row in rows if row["what"] == what), None)
+    return next(((row["ci95"], row["n"]) for row in rows if row["what"] == what), (None, n))
 
 
 def _method(facts: Facts, name: str) -> dict[str, Any]:
