@@ -85,9 +85,7 @@ CHANGED = {
 }
 
 
-@pytest.mark.parametrize(
-    "value", [one for one in VALUES if one[:2] not in (r"\l", r"\{", "[0", r"\b")]
-)
+@pytest.mark.parametrize("value", PLAIN)
 def test_a_rewriting_that_changes_the_meaning_changes_the_verdict(value: str):
     for name, rewrite in CHANGED.items():
         assert compare(rewrite(value), value) == "wrong", (name, rewrite(value))
@@ -223,7 +221,7 @@ def test_without_a_reference_nothing_is_decided():
 
 def test_hostile_strings_neither_crash_nor_hang_the_grader(monkeypatch):
     monkeypatch.setattr(parser, "SECONDS", 0.5)
-    for number, text in enumerate(hostile.strings(400)):
+    for number, text in enumerate(hostile.strings(300)):
         answer, kind = (("42", "integer"), (r"x+\frac{1}{2}", "text"), ("C", "choice"))[number % 3]
         started = time.monotonic()
         assert grade(text, answer, kind) in ("wrong", "undecided")
