@@ -77,12 +77,21 @@ def _equal_equations(a: Any, b: Any) -> bool | None:
     if not isinstance(a, Equation):
         return equal(a, b.right) if b.name else False
     if a.name and b.name:
-        values = equal(a.right, b.right)
+        values = equal(_renamed(a, b), b.right)
         if a.name == b.name or "(" in a.name or "(" in b.name:
             return values
         if values is not False:
             return False  # x = 5 is not y = 5
     return _proportional(_difference(a), _difference(b), sign=False)
+
+
+def _renamed(a: Equation, b: Equation) -> Any:
+    """The right side of f(n) = n + 1 in the variable of f(x) = x + 1."""
+    ours, theirs = (re.fullmatch(r".*\((\w)\)", equation.name) for equation in (a, b))
+    if ours and theirs and isinstance(a.right, sympy.Expr):
+        symbols = (sympy.Symbol(name[1], real=True) for name in (ours, theirs))
+        return a.right.subs(*symbols)
+    return a.right
 
 
 def _difference(equation: Equation) -> Any:

@@ -58,6 +58,8 @@ def read(attempt: str, answer_type: str = "text") -> Answer | None:
     for name, rung in (_RUNGS_OF_CHOICES if answer_type == "choice" else _RUNGS).items():
         for stated in rung(said):
             found = letters(stated) if answer_type == "choice" else bare(stated)
+            if answer_type == "integer" and found:
+                found = _only_number(found)
             if found and (answer_type != "integer" or _DIGIT.search(found)):
                 return Answer(found, name)
             if found and unlikely is None:
@@ -140,7 +142,7 @@ _RUNGS_OF_CHOICES = _RUNGS | {
 
 def _statement(said: str, start: int) -> str:
     """What stands after `Answer:`: its line, or the next that is not empty; formulas whole."""
-    rest = said[start : start + _FAR].lstrip(" \t\r\n*_>#`:")
+    rest = _ITEM.sub("", said[start : start + _FAR]).lstrip(" \t\r\n*_>#`:")
     for opens, closes in (("$$", "$$"), (r"\[", r"\]")):
         inside, found, _ = rest.removeprefix(opens).partition(closes)
         if rest.startswith(opens) and found:
@@ -158,6 +160,7 @@ def _statement(said: str, start: int) -> str:
 
 # What a statement says
 
+_ITEM = re.compile(r"^[\s*]{0,9}\n[ \t]{0,3}[-*•][ \t]{1,3}")
 _DIGIT = re.compile(r"\d")
 _SPAN = r"(?:(?<!\\)\$[^$\n]{1,300}(?<!\\)\$|\\\([^\n]{1,300}?\\\))"
 _SPANS = re.compile(rf"{_SPAN}(?:\s?(?:,|;|and|or|,\s?and|,\s?or)\s?{_SPAN}){{0,20}}")
@@ -166,11 +169,17 @@ _LEAD = re.compile(
     r".{0,200}\b(?:is|are|be|equals?|equal to|get|have|gives?|obtain|therefore)\b:?\s",
     re.IGNORECASE | re.DOTALL,
 )
+_ABOUT = re.compile(
+    r"(?:[a-z]\s)?(?:about|approximately|around|roughly|exactly|only|equals?|equal to|is)\s",
+    re.IGNORECASE,
+)
 _REASON = re.compile(
     r"[,;]\s(?:which|where|so|with|as)\b|\sis (?:the|our|my|an?)\b"
     r"|[,;]?\s\(?(?:because|since|due to|i\.e|rounded|approx\w*)\b"
 )
 _NEXT_SENTENCE = re.compile(r"(?:(?<=[\d$)}\]*])|(?<=[a-z]{3}))\.\s{1,3}(?=[A-Z*])")
+_NUMBER = re.compile(r"(?<![\w.,/])-?\d+(?:,\d{3})*(?![\w/]|[.,]\d)")
+_SENTENCE_OF_WORDS = re.compile(r"[\w\s,.'’()-]*[A-Za-z]{2}[\w\s,.'’()-]*")
 _WORD = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{2,}")
 
 
@@ -189,8 +198,18 @@ def bare(stated: str) -> str:
         text = text[: reason.start()]
     if lead := _LEAD.match(text):
         text = text[lead.end() :]
-    formula = _SPANS.search(text)
-    return strip(formula[0] if formula else text)
+    if formula := _SPANS.search(text):
+        return strip(formula[0])
+    about = _ABOUT.match(text)
+    return strip(text[about.end() :] if about else text)
+
+
+def _only_number(text: str) -> str:
+    """The number in a sentence that has one only, such as `it takes 5 hours`."""
+    numbers = (
+        _NUMBER.findall(text) if len(text) < _FAR and _SENTENCE_OF_WORDS.fullmatch(text) else []
+    )
+    return numbers[0] if len(numbers) == 1 else text
 
 
 def strip(text: str) -> str:
@@ -198,7 +217,7 @@ def strip(text: str) -> str:
     before = None
     while text != before:
         before = text
-        text = text.strip(" \t\r\n*`").rstrip(".,;: \\")
+        text = text.strip(' \t\r\n*`"“”').rstrip(".,;: \\")
         for opens, closes in (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]")):
             if text.startswith(opens) and text.endswith(closes) and len(text) > len(opens):
                 inside = text[len(opens) : -len(closes)]
@@ -260,6 +279,8 @@ def letters(stated: str) -> str | None:
 
 
 def _is_choice(chosen: str, after: str) -> bool:
+    if chosen[-1] in ")]":
+        return True
     if not _TAIL.match(after):
         return False
     return chosen not in ("A", "I") or not _AFTER_ARTICLE.match(after)

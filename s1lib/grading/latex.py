@@ -73,6 +73,7 @@ _RULES: list[tuple[str, str]] = [
     (r"(?<![\\A-Za-z{])(?:infinity|inf)(?![A-Za-z])", r"\\infty "),
     (r"(?<=\d)(?:\{,\}|\\!,|,\\!\s?)(?=\d{3})", ""),
     (r"\{,\}|\\!,|,\\!", ","),
+    (r"(?<=\d)\{:\}", ":"),
     (_SPACES, " "),
     (rf"(?<![\\A-Za-z{{])({_FUNCTIONS})(?![A-Za-z])", r"\\\1 "),
     (rf"(?<=\d)({_FUNCTIONS})(?![A-Za-z])", r"\\\1 "),
@@ -111,6 +112,8 @@ def latex(text: str) -> str:
 def _plain(font: re.Match[str]) -> str:
     """A number or formula in another font is itself; letters and words keep one font."""
     inside = (font[1] if font[1] is not None else font[2]).strip()
+    if "_" in inside:
+        return inside
     if "^" in inside:
         return re.sub(r"(?<![\\A-Za-z])[A-Za-z]+", r"\\text{\g<0>}", inside)
     return f"\\text{{{inside}}}" if re.search(r"[A-Za-z]", inside) else f" {inside} "

@@ -78,7 +78,7 @@ _CURRENCY = re.compile(
     r"(?=[\d.\\])"
 )
 _LABEL = re.compile(
-    r"^\\text\{[^{}]*(?:\b(?:is|are|about|approximately|around|exactly|answer)|[:=]) ?\}(?=.)"
+    r"^\\text\{[^{}]*(?:\b(?:is|are|about|approximately|around|exactly|answer|the)|[:=]) ?\}(?=.)"
 )
 _TIME = re.compile(r"(\d{1,2})(?: ?: ?([0-5]\d))?(?: |\\text\{)*([AaPp])\.? ?[Mm]\.?\}?")
 _CLOCK = re.compile(r"(\d{1,2}) ?: ?([0-5]\d)()")
