@@ -61,10 +61,8 @@ class Words:
 PERCENT, DEGREE = Rational(1, 100), pi / 180
 
 _OR = r" ?(?:\\text\{ ?,? ?or ?\}|(?<![A-Za-z])or(?![A-Za-z])|\\(?:lor|vee)(?![a-z]))+ ?"
-_AND = (
-    r" ?(?:\\text\{ ?,? ?and ?\}|(?<![A-Za-z])and(?![A-Za-z])|\\land(?![a-z])|\\wedge(?![a-z]))+ ?"
-)
-_COMMA = rf"(?:{_OR}|{_AND}| ?(?:[,;&]|\\text\{{ ?[,;] ?\}}|\\q?quad) ?)+"
+_AND = r" ?(?:\\text\{ ?,? ?and ?\}|(?<![A-Za-z])and(?![A-Za-z])|\\(?:land|wedge)(?![a-z]))+ ?"
+_COMMA = rf"(?:{_OR}|{_AND}| ?(?:[,;&]|\\text\{{ ?[,;] ?\}}) ?)+"
 _LETTER = r"(?:[A-Za-z]|\\(?!(?:in|le|ge|pi|cup|cap)\b)[A-Za-z]{2,})'*"
 _INDEX = r"(?:_\{[^{}]*\}|\^\{-1\})?"
 _NAME = re.compile(
@@ -144,7 +142,7 @@ def as_set(value: Any) -> Any:
 def _read(text: str) -> Any:
     text = _LABEL.sub("", text.strip(" .,;")).strip()
     if time := _TIME.fullmatch(text) or _CLOCK.fullmatch(text):
-        minutes = sympy.Integer(int(time[1]) % 12 * 60 + int(time[2] or 0))
+        minutes = sympy.Integer(int(time[1]) * 60 + int(time[2] or 0))
         return Measure(minutes, Words(time[3].lower()) if time[3] else None)
     if condition := _SET_BUILDER.fullmatch(text):
         return _read(condition[2])
