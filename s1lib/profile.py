@@ -39,6 +39,7 @@ class Questions(Section):
     ngram: int = Field(default=8, ge=2, description="words per decontamination n-gram")
     whole: bool = Field(default=True, description="compare shorter questions as a whole")
     near_dedup: bool = Field(default=True, description="drop 8-gram overlaps across sources too")
+    spared: tuple[str, ...] = Field(default=(), description="sources that are not compared")
 
 
 class Roles(Section):
