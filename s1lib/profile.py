@@ -51,6 +51,15 @@ class Roles(Section):
     decoder: Literal["torch", "vllm", "server"]
 
 
+class Limits(Section):
+    """Chapters 02 to 04: the most tokens that an answer may have, thinking included."""
+
+    teacher: int = Field(default=65_536, ge=1)
+    student: int = Field(default=32_768, ge=1)
+    grader: int = Field(default=1_024, ge=1)
+    classifier: int = Field(default=512, ge=1)
+
+
 class Models(Section):
     """Model folders or hub ids; `world:small` and `world:base` are the models we ship."""
 
@@ -59,6 +68,7 @@ class Models(Section):
     teacher: str = "scripted"
     grader: str = "local"
     classifier: str = "local"
+    limits: Limits = Limits()
 
 
 class Calls(Section):
