@@ -39,8 +39,7 @@ or no clear final result, is not. Where the reference is a proof or an explanati
 the student's reasoning establishes the same. Give your reason in a few sentences. Then end with a
 line that holds nothing but Yes (correct) or No."""
 
-# Most tokens of an answer, thinking included, and the mean to expect (published means where known).
-_LIMIT = {"teacher": 65_536, "grader": 1_024, "classifier": 512}
+# Tokens of an answer to expect (published means where known); the most stand in the profile.
 _EXPECT = {"teacher": 3_600 + 600, "grader": 250, "classifier": 80}
 _ASKS = 3  # how often a reply that cannot be read is asked again, the first time included
 _CHUNK = 512  # student answers stored at a time
@@ -77,8 +76,8 @@ def student(
     of its own; the other attempts are those that any shard has stored, or None.
     """
     world = book.questions.origin == "world"
-    # World models answer in a few tokens; the reference's settings for Qwen (bulk_inference.py).
-    settings = {"max_new_tokens": 16 if world else 32_768, "temperature": 0.0 if world else 0.05}
+    # On the hub the reference's temperature for Qwen (bulk_inference.py).
+    settings = {"max_new_tokens": book.models.limits.student, "temperature": 0.0 if world else 0.05}
     folder = book.run / "store"
 
     def attempt(rows: pd.DataFrame) -> list[str | None]:
@@ -193,7 +192,7 @@ _PLAYED_HERE = {"scripted", "local"}
 def _requests(book: Profile, role: str, rows: pd.DataFrame) -> list[Request]:
     """What a paid role is asked about these rows."""
     if role == "teacher":
-        model, limit = book.models.teacher, _LIMIT["teacher"]
+        model, limit = book.models.teacher, book.models.limits.teacher
         return [Request(model, question, limit) for question in rows["question"]]
     if role == "classifier":
         return [_to_classify(book, question) for question in rows["question"]]
@@ -321,7 +320,7 @@ def _to_grade(book: Profile, row: dict[str, Any]) -> Request | None:
         return None
     parts = {"Problem": row["question"], "Attempt": row["attempt"], "Reference": reference}
     text = "\n\n".join(f"# {title}\n\n{part}" for title, part in parts.items())
-    return Request(book.models.grader, text, _LIMIT["grader"], system=GRADE)
+    return Request(book.models.grader, text, book.models.limits.grader, system=GRADE)
 
 
 def _verdict(text: str) -> Verdict | None:
@@ -336,7 +335,7 @@ def _verdict(text: str) -> Verdict | None:
 
 def _to_classify(book: Profile, question: str) -> Request:
     system, text = domains.prompt(question)
-    return Request(book.models.classifier, text, _LIMIT["classifier"], system=system)
+    return Request(book.models.classifier, text, book.models.limits.classifier, system=system)
 
 
 def _labelled(book: Profile, per_source: int = 150) -> tuple[list[str], list[str]]:
