@@ -17,7 +17,6 @@ COMMANDS = {
     "site": ("s1lib.run.site", "build the book from the executed notebooks"),
     "ask": ("s1lib.decoding.ask", "ask a model, its thinking under budget forcing"),
     "serve": ("s1lib.decoding.server", "start the vLLM server that a profile decodes with"),
-    "bench": ("s1lib.bench", "measure speed against other libraries"),
     "pretrain": ("s1lib.world.pretrain", "train the base models that ship with the package"),
 }
 

@@ -19,7 +19,7 @@ from typing import Any
 import nbformat
 import yaml
 
-from s1lib import bench, figures, tables
+from s1lib import figures, speed, tables
 from s1lib.artifacts import RunError, read_json, replace_folder, write_text
 from s1lib.claims import ledger, markdown
 
@@ -159,8 +159,7 @@ def _stage(profile: str, run: Path, notebooks: list[Path], pages: Path, stage: P
     write_text(generated / "status.md", status_table(run))
     write_text(generated / "claims.md", markdown(ledger(facts)))
     write_text(generated / "run.md", _about(profile, run))
-    speed = read_json(bench.RESULTS) if bench.RESULTS.is_file() else []
-    write_text(generated / "speed.md", bench.markdown(speed))
+    write_text(generated / "speed.md", speed.markdown(speed.measured()))
     figures.style()
     figure = figures.draw_scaling(tables.scaling(facts))
     figures.save(figure, generated / "figure_1.svg")

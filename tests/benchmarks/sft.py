@@ -17,8 +17,8 @@ from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 from trl import SFTTrainer
 
+from benchmarks import Row
 from s1lib.artifacts import RunError
-from s1lib.bench import Row
 from s1lib.chat import load_tokenizer, model_path
 from s1lib.profile import Profile, load_profile
 from s1lib.training.balance import Shuffle
