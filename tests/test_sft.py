@@ -42,7 +42,7 @@ from s1lib.training.launch import (
     seeded,
 )
 from s1lib.training.recipe import layout
-from s1lib.training.sft import collate, make_trainer, row_loss
+from s1lib.training.trainer import collate, make_trainer, row_loss
 
 ROOT = Path(__file__).parents[1]
 QWEN_TEMPLATE = (
