@@ -432,7 +432,7 @@ def test_fewer_processes_than_asked_for_is_an_error(tiny_model_path, data, tmp_p
 
 
 def test_an_unknown_launcher_is_an_error(tiny_model_path):
-    with pytest.raises(RunError, match="use one of cpu, cpu-2, gpu-1"):
+    with pytest.raises(RunError, match="use one of cpu, cpu-2, cpu-2x1, gpu-1"):
         config_file(book_for(tiny_model_path, launcher="tpu"))
 
 
