@@ -26,7 +26,7 @@ lab: setup  ## open the notebooks in JupyterLab
 	@JUPYTER_PREFER_ENV_PATH=1 PYTHONWARNINGS="ignore:IProgress not found" $(RUN) jupyter lab
 
 bench: setup  ## measure speed against other libraries
-	@$(RUN) python -m s1lib bench
+	@$(RUN) python tests/benchmarks
 
 clean:  ## delete the environment and the built site; results stay
 	rm -rf $(VENV) jupyter_book/_build build dist ./*.egg-info

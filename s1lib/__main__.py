@@ -14,10 +14,9 @@ from s1lib.artifacts import RunError
 COMMANDS = {
     "run": ("s1lib.run.command", "run the chapters that are not up to date"),
     "status": ("s1lib.run.status", "say which chapters are up to date, and why others are not"),
-    "site": ("s1lib.run.site", "build the book from the executed notebooks"),
+    "site": ("s1lib.site", "build the book from the executed notebooks"),
     "ask": ("s1lib.decoding.ask", "ask a model, its thinking under budget forcing"),
     "serve": ("s1lib.decoding.server", "start the vLLM server that a profile decodes with"),
-    "bench": ("s1lib.bench", "measure speed against other libraries"),
     "pretrain": ("s1lib.world.pretrain", "train the base models that ship with the package"),
 }
 

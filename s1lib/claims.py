@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from s1lib import bench, figures, metrics, tables
+from s1lib import figures, metrics, speed, tables
 from s1lib.artifacts import RunError, read_json, write_json, write_text
 from s1lib.published import BENCHMARKS, accuracy, partner, published
 
@@ -488,14 +488,14 @@ def markdown(rows: Iterable[dict[str, Any]]) -> str:
 
 
 def into_readme(
-    readme: str, rows: Iterable[dict[str, Any]], speed: Iterable[dict[str, Any]] = ()
+    readme: str, rows: Iterable[dict[str, Any]], rates: Iterable[dict[str, Any]] = ()
 ) -> str:
     """README text with picture, ledger and rates, each between its two markers, up to date."""
     picture = f"![Accuracy against thinking tokens, published and measured]({PICTURE.as_posix()})\n"
     texts = {
         "picture": picture,
         "claims": markdown(rows),
-        "speed": bench.markdown(speed, bench.HEADLINES),
+        "speed": speed.markdown(rates, speed.HEADLINES),
     }
     for name, text in texts.items():
         readme = _between(readme, name, text)
@@ -623,8 +623,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             curves = tables.scaling(figures.read_all(options.run))
             figures.save(figures.draw_scaling(curves), PICTURE, panel="white")
             readme = Path("README.md")
-            speed = read_json(bench.RESULTS) if bench.RESULTS.is_file() else []
-            write_text(readme, into_readme(readme.read_text(encoding="utf-8"), rows, speed))
+            text = into_readme(readme.read_text(encoding="utf-8"), rows, speed.measured())
+            write_text(readme, text)
         else:
             print(markdown(rows), end="")
     except RunError as error:

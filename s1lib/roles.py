@@ -20,6 +20,7 @@ import pandas as pd
 from s1lib import domains
 from s1lib.artifacts import RunError, digest
 from s1lib.chat import model_path, prompt_ids
+from s1lib.grading import Verdict, extract, grade
 from s1lib.profile import Profile
 from s1lib.progress import progress
 from s1lib.providers.calls import Calls, Estimate
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from s1lib.decoding.decoder import Decoder
 
 T = TypeVar("T")
-Verdict = str  # `correct`, `wrong` or `undecided`
 
 GRADE = """\
 You check a student's answer to a problem against the reference answer. What counts is the final
@@ -118,7 +118,8 @@ def grader(book: Profile) -> Callable[[pd.DataFrame], list[Verdict]]:
     def judge(rows: pd.DataFrame) -> list[Verdict]:
         requests = [_to_grade(book, row) for row in _records(rows)]
         asked = [request for request in requests if request]
-        verdicts = iter(_ask(_hire(book, "grader", rows), asked, _verdict, "grades"))
+        found: list[Verdict | None] = _ask(_hire(book, "grader", rows), asked, _verdict, "grades")
+        verdicts = iter(found)
         return [(next(verdicts) if request else None) or "undecided" for request in requests]
 
     return judge
@@ -304,14 +305,12 @@ def _attempts(
 
 
 def _grade(row: dict[str, Any]) -> Verdict:
-    from s1lib.grading import extract, grade
-
     answer = row["answer"] or extract(row.get("solution") or "")
     if not answer or not row["attempt"]:
         return "undecided"
     choice = re.fullmatch(r"\(?[A-Z]\)?", answer.strip())  # metadata may hold options or not
     kind = row.get("answer_type") or ("choice" if choice else "text")
-    return str(grade(row["attempt"], answer, kind))
+    return grade(row["attempt"], answer, kind)
 
 
 def _to_grade(book: Profile, row: dict[str, Any]) -> Request | None:
@@ -327,7 +326,8 @@ def _verdict(text: str) -> Verdict | None:
     """The verdict on the last line of a reply, or None if it says neither yes nor no."""
     lines = text.strip().splitlines()
     last = lines[-1].strip(" *.`").lower() if lines else ""
-    return {"yes": "correct", "no": "wrong"}.get(last)
+    verdicts: dict[str, Verdict] = {"yes": "correct", "no": "wrong"}
+    return verdicts.get(last)
 
 
 # Classifier

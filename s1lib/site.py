@@ -1,5 +1,7 @@
 """The published book: executed notebooks and pages become one static site that opens from disk.
 
+`python -m s1lib site` builds it from a run folder.
+
 `build` stages what a run has (its executed notebooks, status, figures and claims) together with
 the pages in `jupyter_book/`, calls Jupyter Book with warnings fatal, and publishes the finished
 site as `<run>/site`, whole or not at all. No page asks another host for anything.
@@ -7,6 +9,7 @@ site as `<run>/site`, whole or not at all. No page asks another host for anythin
 
 from __future__ import annotations
 
+import argparse
 import re
 import shutil
 import subprocess
@@ -16,18 +19,28 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import yaml
 
-from s1lib import bench, figures, tables
+from s1lib import figures, speed, tables
 from s1lib.artifacts import RunError, read_json, replace_folder, write_text
 from s1lib.claims import ledger, markdown
+from s1lib.profile import load_profile
+from s1lib.run.notebooks import Notebook, clean, plain, read_notebook, tags, write_notebook
 
 PAGES = Path(__file__).parents[1] / "jupyter_book"
-_BAR = re.compile(r"\d%\|.*\| |\d+[a-z]+ \[\d\d:\d\d")  # as tqdm draws it, with and without a total
-_ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _NEEDED_OF_MATHJAX = ("tex-chtml.js", "output", "input")
 _LOADS = {"script": "src", "img": "src", "iframe": "src", "source": "src", "object": "data"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--profile", default="laptop", help="smoke, laptop, paper or a .yaml file")
+    parser.add_argument("--run", default="", help="run folder (default: results/<profile>)")
+
+
+def main(args: argparse.Namespace) -> int:
+    page = build(args.profile, load_profile(args.profile, args.run).run)
+    print(f"The book is built. Open it in a browser: {page}")
+    return 0
 
 
 def build(profile: str, run: Path, pages: Path = PAGES) -> Path:
@@ -59,32 +72,29 @@ def build(profile: str, run: Path, pages: Path = PAGES) -> Path:
     return run / "site" / "index.html"
 
 
-def clean(notebook: nbformat.NotebookNode, name: str) -> nbformat.NotebookNode:
-    """A notebook as a reader wants it, in place: no times, no error, no progress bars.
+def for_readers(notebook: Notebook, name: str) -> Notebook:
+    """A clean notebook as a page wants it, in place; `name` is what messages call it.
 
-    Papermill's times and its cell of injected values go; text streams read as a terminal would
-    show them once all bars have gone; a picture without a description is described by its section.
-    Raises `RunError` naming the cell if an output is an error.
+    Papermill's cell of injected values is hidden, and a picture without a description is described
+    by its section. Raises `RunError` naming the cell if an output is an error.
     """
-    notebook.metadata.pop("papermill", None)
-    notebook.metadata.pop("widgets", None)
     section = name
-    for number, cell in enumerate(notebook.cells, start=1):
-        for key in ("papermill", "execution", "collapsed", "scrolled"):
-            cell.metadata.pop(key, None)
-        if cell.cell_type == "markdown":
-            heading = re.search(r"^#+ +(.+)$", cell.source, flags=re.MULTILINE)
+    for number, cell in enumerate(notebook["cells"], start=1):
+        if cell["cell_type"] == "markdown":
+            heading = re.search(r"^#+ +(.+)$", cell["source"], flags=re.MULTILINE)
             section = heading[1] if heading else section
-        if cell.cell_type != "code":
-            continue
-        tags = cell.metadata.get("tags", [])
-        if "injected-parameters" in tags:
-            cell.metadata["tags"] = [*tags, "remove-cell"]
-        cell.outputs = [_tidied(output, name, number) for output in _joined(cell.outputs)]
-        cell.outputs = [output for output in cell.outputs if output is not None]
-        if any("image/" in kind for output in cell.outputs for kind in output.get("data", {})):
-            image = cell.metadata.setdefault("mystnb", {}).setdefault("image", {})
-            image.setdefault("alt", f"Plot: {section}")
+        if "injected-parameters" in tags(cell):
+            cell["metadata"]["tags"] = [*tags(cell), "remove-cell"]
+        for output in cell.get("outputs", ()):
+            if output["output_type"] == "error":
+                what = f"{output['ename']}: {output['evalue']}".splitlines()[0]
+                raise RunError(
+                    f"{name}, cell {number}, holds an error ({what}). "
+                    f"Run it again with: python -m s1lib run --only {name[:2]}"
+                )
+            if any("image/" in kind for kind in output.get("data", ())):
+                image = cell["metadata"].setdefault("mystnb", {}).setdefault("image", {})
+                image.setdefault("alt", f"Plot: {section}")
     return notebook
 
 
@@ -150,17 +160,15 @@ def _stage(profile: str, run: Path, notebooks: list[Path], pages: Path, stage: P
     if not (pages / "_config.yml").is_file():
         raise RunError(f"{pages / '_config.yml'} is missing. Restore it with: git checkout {pages}")
     shutil.copytree(pages, stage, ignore=shutil.ignore_patterns("_build", ".*"))
-    (stage / "notebooks").mkdir()
     for file in notebooks:
-        notebook = nbformat.read(file, as_version=4)
-        nbformat.write(clean(notebook, file.name), stage / "notebooks" / file.name)
+        page = for_readers(clean(read_notebook(file)), file.name)
+        write_notebook(page, stage / "notebooks" / file.name)
     facts = figures.read_all(run)
     generated = stage / "generated"
     write_text(generated / "status.md", status_table(run))
     write_text(generated / "claims.md", markdown(ledger(facts)))
     write_text(generated / "run.md", _about(profile, run))
-    speed = read_json(bench.RESULTS) if bench.RESULTS.is_file() else []
-    write_text(generated / "speed.md", bench.markdown(speed))
+    write_text(generated / "speed.md", speed.markdown(speed.measured()))
     figures.style()
     figure = figures.draw_scaling(tables.scaling(facts))
     figures.save(figure, generated / "figure_1.svg")
@@ -201,7 +209,7 @@ def _jupyter_book(stage: Path) -> Path:
     flags = ["-W", "-n", "--keep-going", "--path-output", str(stage)]
     done = subprocess.run([*command, *flags], capture_output=True, text=True)
     if done.returncode:
-        log = _ESCAPE.sub("", done.stdout + done.stderr)
+        log = plain(done.stdout + done.stderr)
         trouble = [line for line in log.splitlines() if re.search(r"WARNING|ERROR|Error", line)]
         first = (trouble or log.splitlines() or ["it said nothing"])[0].strip()
         first = first.replace(f"{stage}/", "").replace(f"{stage.resolve()}/", "")
@@ -216,35 +224,6 @@ def _prune(site: Path) -> None:
         if part.name not in _NEEDED_OF_MATHJAX:
             shutil.rmtree(part) if part.is_dir() else part.unlink()
     (site / ".buildinfo").unlink(missing_ok=True)
-
-
-def _joined(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
-    """Outputs with the pieces of a stream put together: a kernel sends them as they come."""
-    found: list[nbformat.NotebookNode] = []
-    for output in outputs:
-        before = found[-1] if found else output
-        streams = output.output_type == before.output_type == "stream"
-        if found and streams and output.name == before.name:
-            before.text += output.text
-        else:
-            found.append(output)
-    return found
-
-
-def _tidied(output: nbformat.NotebookNode, name: str, number: int) -> nbformat.NotebookNode | None:
-    if output.output_type == "error":
-        what = f"{output.ename}: {output.evalue}".splitlines()[0]
-        chapter = name[:2]
-        raise RunError(
-            f"{name}, cell {number}, holds an error ({what}). "
-            f"Run it again with: python -m s1lib run --only {chapter}"
-        )
-    if output.output_type == "stream":
-        text = _ESCAPE.sub("", output.text)
-        lines = (line.rsplit("\r", 1)[-1].rstrip() for line in text.split("\n"))
-        output.text = "\n".join(line for line in lines if not _BAR.search(line)).strip("\n")
-        return output if output.text.strip() else None
-    return output
 
 
 def _duration(seconds: float | None) -> str:

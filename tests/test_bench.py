@@ -1,7 +1,15 @@
-"""The table of benchmarks."""
+"""The table of benchmarks, and the command that measures them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks import Row, merge
 
 from s1lib.artifacts import read_json
-from s1lib.bench import Row, markdown, merge
+from s1lib.speed import markdown, measured
+
+ROOT = Path(__file__).parents[1]
 
 
 def row(name, ours):
@@ -11,7 +19,7 @@ def row(name, ours):
 def test_a_row_says_how_many_times_faster_and_how_to_measure_it_again():
     record = row("forcing", 100.0)
     assert record["ratio"] == 2.0
-    assert record["command"] == "python -m s1lib bench decode"
+    assert record["command"] == "python tests/benchmarks decode"
     assert {"ours", "theirs", "unit", "n", "device", "dtype", "date"} <= record.keys()
 
 
@@ -35,3 +43,14 @@ def test_what_a_pair_of_numbers_cannot_say_stands_beside_them():
     one = Row("a", "them", 1.0, 2.0, "nats", 8, "float32", "cpu", {"ours": [1.0]})
     assert one.as_record("parity")["detail"] == {"ours": [1.0]}
     assert "detail" not in row("a", 1.0)
+
+
+def test_the_command_knows_its_benchmarks():
+    command = [sys.executable, "tests/benchmarks", "nonsense"]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert found.returncode == 1
+    assert found.stderr == "no benchmark nonsense: there are curation, decode, parity, sft\n"
+
+
+def test_where_nothing_was_measured_there_is_nothing_to_show(tmp_path):
+    assert measured(tmp_path / "benchmarks.json") == []

@@ -61,4 +61,4 @@ def test_the_state_machine_knows_no_tensors() -> None:
 
 def test_only_roles_knows_the_providers() -> None:
     knowing = {here for _, here, target in imports() if target == "providers"} - {"providers"}
-    assert knowing <= {"roles", "bench"}
+    assert knowing == {"roles"}

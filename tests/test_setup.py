@@ -131,7 +131,7 @@ def test_without_room_on_the_disk_set_up_says_so_in_one_line(clone):
 def test_the_command_helps_without_loading_anything_heavy():
     result = call(ROOT, "--help")
     assert result.returncode == 0
-    for name in ("run", "status", "site", "ask", "bench", "pretrain"):
+    for name in ("run", "status", "site", "ask", "pretrain"):
         assert f"\n    {name} " in result.stdout
 
 

@@ -302,29 +302,13 @@ def test_a_page_shows_neither_times_nor_half_drawn_bars_nor_injected_paths(book)
     assert "start_time" not in text
 
 
-def test_a_bar_that_came_in_pieces_is_not_published():
-    """On the laptop a bar takes minutes, and each of its states once was a line of the page."""
-    notebook = executed("Title")
-    states = [f"\rdecode:  {n}%|█▎        | {n}/100 [00:05<00:33, 41.36run/s]" for n in (0, 13, 94)]
-    pieces = [
-        "before\n",
-        *states,
-        "\r        \r",
-        "\x1b[A",
-        "\rready: 12it [00:05, 2.4it/s]\n",
-        "99%|\n",
-    ]
-    notebook.cells[4].outputs = [new_output("stream", name="stderr", text=text) for text in pieces]
-    (output,) = site.clean(notebook, "x").cells[4].outputs
-    assert output.text == "before\n99%|"
-
-
 def test_a_described_picture_keeps_its_description():
     notebook = executed("Title")
     notebook.cells[4].metadata["mystnb"] = {"image": {"alt": "a teal box"}}
-    assert site.clean(notebook, "x").cells[4].metadata["mystnb"]["image"]["alt"] == "a teal box"
-    other = site.clean(executed("Title"), "x").cells[4]
-    assert other.metadata["mystnb"]["image"]["alt"] == "Plot: What it shows"
+    described = site.for_readers(notebook, "x")["cells"][4]["metadata"]
+    assert described["mystnb"]["image"]["alt"] == "a teal box"
+    other = site.for_readers(executed("Title"), "x")["cells"][4]
+    assert other["metadata"]["mystnb"]["image"]["alt"] == "Plot: What it shows"
 
 
 def test_an_error_in_a_notebook_stops_the_build_and_keeps_the_old_site(tmp_path):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from benchmarks.decode import resubmit
 from test_engine import ANSWER, WINDOW, decoder, prompts
 
 from s1lib.artifacts import RunError
-from s1lib.bench.decode import resubmit
 from s1lib.decoding.engine import TorchDecoder
 from s1lib.decoding.forcing import Forcing
 from s1lib.decoding.sweep import cells, trunks

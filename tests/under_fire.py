@@ -25,10 +25,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+from benchmarks import RESULTS, merge  # noqa: E402
 from wire import Wire  # noqa: E402
 
 from s1lib.artifacts import RunError  # noqa: E402
-from s1lib.bench import RESULTS, merge  # noqa: E402
 from s1lib.providers.calls import Calls  # noqa: E402
 from s1lib.providers.claude import Claude  # noqa: E402
 from s1lib.providers.gemini import Gemini  # noqa: E402

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from benchmarks import Row
 from s1lib.artifacts import RunError
-from s1lib.bench import Row
 from s1lib.chat import model_path, prompt_ids
 from s1lib.decoding import Forcing, Generation, load_decoder
 from s1lib.decoding.decoder import Decoder

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from statistics import mean, stdev
 
-from s1lib.bench import Row
-from s1lib.bench.sft import STEPS, load, train
+from benchmarks import Row
+from benchmarks.sft import STEPS, load, train
 
 EPOCHS, SEEDS = 5, (0, 1, 2)
 

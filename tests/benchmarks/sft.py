@@ -17,14 +17,14 @@ from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 from trl import SFTTrainer
 
+from benchmarks import Row
 from s1lib.artifacts import RunError
-from s1lib.bench import Row
 from s1lib.chat import load_tokenizer, model_path
 from s1lib.profile import Profile, load_profile
 from s1lib.training.balance import Shuffle
 from s1lib.training.data import load_samples
 from s1lib.training.recipe import layout
-from s1lib.training.sft import make_trainer, sft_config
+from s1lib.training.trainer import make_trainer, sft_config
 
 STEPS = 63  # one epoch of 1,000 samples
 IDLE = 3  # steps before the clock starts

@@ -1,6 +1,6 @@
 """Curation at the paper's size: 59,029 synthetic rows, ours beside the reference's algorithm.
 
-    python -m s1lib bench curation
+    python tests/benchmarks curation
 
 The rival is the algorithm of the reference (data/collect_data.py with its decontamination
 module, and cells 5 to 21 of data/filter.ipynb) in our words: dictionaries of n-gram strings that
@@ -19,8 +19,8 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from benchmarks import Row
 from s1lib import filtering, selection
-from s1lib.bench import Row
 from s1lib.domains import AREAS
 from s1lib.questions.decontaminate import contaminated, decontaminate
 from s1lib.questions.schema import question_id
