@@ -17,11 +17,10 @@ def show_versions(book: Profile) -> None:
     here = versions()
     if commit := _commit():
         here["s1lib"] += f" ({commit})"
-    threads = os.environ.get("OMP_NUM_THREADS", os.cpu_count())
     print(" · ".join(f"{name} {version}" for name, version in here.items()))
     print(
         f"profile {book.name} · run folder {book.run.as_posix()} · seed {book.seed}"
-        f" · device {device()} · {book.evaluation.dtype} · {threads} threads"
+        f" · device {device()} · {book.evaluation.dtype} · {threads()} threads"
     )
 
 
@@ -34,6 +33,11 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             found[name] = "from source"
     return found
+
+
+def threads() -> int:
+    """Threads that this process may use: `OMP_NUM_THREADS`, else all cores."""
+    return int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
 
 
 @cache

@@ -24,7 +24,7 @@ from s1lib.run import state
 from s1lib.run.graph import Chapter
 from s1lib.run.notebooks import code_cells, plain, publish
 from s1lib.run.processes import RUNNER, alive, end_all
-from s1lib.show import device, versions
+from s1lib.show import device, threads, versions
 
 
 class ThisPython(AsyncKernelManager):
@@ -127,7 +127,7 @@ def execute(chapter: Chapter, profile: Profile, given: dict[str, Any]) -> bool:
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "device": device(),
         "dtype": profile.evaluation.dtype,
-        "threads": int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)),
+        "threads": threads(),
         "versions": versions(),
     }
     write_json(folder / "status" / f"{number}.json", status)
