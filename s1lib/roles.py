@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pandas as pd
 
@@ -118,9 +118,10 @@ def grader(book: Profile) -> Callable[[pd.DataFrame], list[Verdict]]:
     def judge(rows: pd.DataFrame) -> list[Verdict]:
         requests = [_to_grade(book, row) for row in _records(rows)]
         asked = [request for request in requests if request]
-        found: list[Verdict | None] = _ask(_hire(book, "grader", rows), asked, _verdict, "grades")
-        verdicts = iter(found)
-        return [(next(verdicts) if request else None) or "undecided" for request in requests]
+        found = _ask(_hire(book, "grader", rows), asked, _verdict, "grades")
+        verdicts = iter(cast(list[Verdict | None], found))  # mypy takes literals for any text
+        graded = [next(verdicts) if request else None for request in requests]
+        return [verdict or "undecided" for verdict in graded]
 
     return judge
 
@@ -326,8 +327,7 @@ def _verdict(text: str) -> Verdict | None:
     """The verdict on the last line of a reply, or None if it says neither yes nor no."""
     lines = text.strip().splitlines()
     last = lines[-1].strip(" *.`").lower() if lines else ""
-    verdicts: dict[str, Verdict] = {"yes": "correct", "no": "wrong"}
-    return verdicts.get(last)
+    return "correct" if last == "yes" else "wrong" if last == "no" else None
 
 
 # Classifier

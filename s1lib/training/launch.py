@@ -9,8 +9,6 @@ each with its share of the cores.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 import shlex
@@ -30,10 +28,10 @@ import pandas as pd
 import yaml
 
 import s1lib
-from s1lib import show
-from s1lib.artifacts import RunError, read_json, read_table, write_text
+from s1lib.artifacts import RunError, fingerprint, read_json, read_table, write_text
 from s1lib.profile import Profile
 from s1lib.progress import progress
+from s1lib.show import threads
 from s1lib.streams import Stream, read
 from s1lib.training import slurm
 from s1lib.training.recipe import identity, layout, replicas
@@ -223,11 +221,9 @@ def _write_profile(job: Job) -> None:
 
 def _batch(job: Job) -> slurm.Batch:
     nodes, recipe = machines(job.book), job.book.training
-    folder, made_from = str(job.output.resolve()), json.dumps(job.identity, sort_keys=True)
-    place, what = (hashlib.sha256(text.encode()).hexdigest()[:8] for text in (folder, made_from))
     return slurm.Batch(
-        place=f"{job.name}-{place}",
-        what=what,
+        place=f"{job.name}-{fingerprint(str(job.output.resolve()))}",
+        what=fingerprint(job.identity),
         nodes=nodes,
         gpus=recipe.processes // nodes if recipe.launcher.startswith("gpu") else 0,
         launch=job.command,
@@ -247,11 +243,11 @@ def _side_by_side(
     if (nodes := machines(jobs[0].book)) > 1:
         return read([partial(_train, job, 0) for job in jobs], 1 if slurm.held() >= nodes else 0)
     at_once = min(at_once, len(jobs))
-    threads = max(1, show.threads() // at_once) if at_once > 1 else 0
-    return read([partial(_train, job, threads) for job in jobs], at_once)
+    share = max(1, threads() // at_once) if at_once > 1 else 0
+    return read([partial(_train, job, share) for job in jobs], at_once)
 
 
-def _train(job: Job, threads: int, stream: Stream[tuple[Job, re.Match[str]]]) -> None:
+def _train(job: Job, cores: int, stream: Stream[tuple[Job, re.Match[str]]]) -> None:
     """Train one model to the end; pushes the log's lines about a step.
 
     Raises `RunError` with the script's own sentence, or with its last lines.
@@ -260,7 +256,7 @@ def _train(job: Job, threads: int, stream: Stream[tuple[Job, re.Match[str]]]) ->
     if machines(job.book) > 1:
         lines = _batch(job).lines(stream.on_close)
     else:
-        lines = _lines(job, threads, stream)
+        lines = _lines(job, cores, stream)
     sentences: list[str] = []
     tail: deque[str] = deque(maxlen=30)
     for line in lines:
@@ -277,10 +273,10 @@ def _train(job: Job, threads: int, stream: Stream[tuple[Job, re.Match[str]]]) ->
         file.unlink(missing_ok=True)
 
 
-def _lines(job: Job, threads: int, stream: Stream[Any]) -> Iterator[str]:
+def _lines(job: Job, cores: int, stream: Stream[Any]) -> Iterator[str]:
     """The log of a process on this machine, which ends when the stream is closed."""
     print(f"$ {shlex.join(['accelerate', 'launch', *job.command])}", flush=True)
-    process = _start([*_ACCELERATE, *job.command, "--follow-parent"], threads)
+    process = _start([*_ACCELERATE, *job.command, "--follow-parent"], cores)
     stream.on_close(partial(_end, process))
     try:
         assert process.stdout is not None
@@ -291,11 +287,11 @@ def _lines(job: Job, threads: int, stream: Stream[Any]) -> Iterator[str]:
         job.beside("yaml").unlink(missing_ok=True)
 
 
-def _start(command: list[str], threads: int = 0) -> subprocess.Popen[str]:
+def _start(command: list[str], cores: int = 0) -> subprocess.Popen[str]:
     """The process, with a pipe to its standard input that closes when this one ends."""
     # Snakemake sets MKL_NUM_THREADS and the like, too, and MKL obeys its own before OMP's.
     limits = {"OMP_NUM_THREADS", *(name for name in os.environ if name.endswith("_NUM_THREADS"))}
-    share = dict.fromkeys(limits, str(threads)) if threads else {}
+    share = dict.fromkeys(limits, str(cores)) if cores else {}
     return subprocess.Popen(
         command,
         env={**os.environ, **_environment(), **share},
