@@ -1,9 +1,10 @@
-"""`python tests/benchmarks`, from the folder of the repository."""
+"""`python tests/benchmarks`, from the folder of the repository, measures the code in it."""
 
 import sys
 from pathlib import Path
 
-sys.path[0] = str(Path(__file__).resolve().parents[1])  # where the package `benchmarks` lies
+TESTS = Path(__file__).resolve().parents[1]
+sys.path[:1] = [str(TESTS.parent), str(TESTS)]
 
 from benchmarks import main  # noqa: E402
 
