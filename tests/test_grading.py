@@ -229,6 +229,19 @@ def test_hostile_strings_neither_crash_nor_hang_the_grader(monkeypatch):
     assert parser.parser.compare("1", "2") in ("wrong", "undecided")
 
 
+PIECES = ["Answer:", "Answer: \n", r"\boxed{1}", r"\boxed{", "option A is ", "\n", "*", "$", "(", "{",
+          r"\\", "answer is ", "</think>"]  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_two_megabytes_of_one_thing_are_read_in_seconds(piece: str):
+    text = piece * (2_000_000 // len(piece))
+    started = time.monotonic()
+    for kind in ("integer", "text", "choice"):
+        read(text, kind)
+    assert time.monotonic() - started < 30
+
+
 def test_a_comparison_that_takes_too_long_is_undecided_and_the_next_one_works(monkeypatch):
     assert compare(r"\frac{2\pi}{4}", r"\frac{\pi}{2}") == "correct"
     first = parser.parser.child

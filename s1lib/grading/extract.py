@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 _FAR = 2_000  # characters after `Answer:` within which a statement has to end
+_STATEMENTS = 20  # of a rung that are looked at, from the last one back
 _DELIMITERS = re.compile(r"<\|im_start\|>answer|</think>")
 
 _BRACES = re.compile(r"\\(?:boxed|fbox|framebox)\s{0,3}\{|\\.|[{}]", re.DOTALL)
@@ -56,7 +58,7 @@ def read(attempt: str, answer_type: str = "text") -> Answer | None:
     said = _DELIMITERS.split(attempt)[-1]
     unlikely = None
     for name, rung in (_RUNGS_OF_CHOICES if answer_type == "choice" else _RUNGS).items():
-        for stated in rung(said):
+        for stated in islice(rung(said), _STATEMENTS):
             found = letters(stated) if answer_type == "choice" else bare(stated)
             if answer_type == "integer" and found:
                 found = _only_number(found)
