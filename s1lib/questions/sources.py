@@ -1,4 +1,4 @@
-"""The 16 sources of the paper's 59,029 questions (Table 7) as one table, and the benchmarks.
+"""The 16 sources of the paper's 59,029 questions (Table 7) as one table; benchmarks, loaded.
 
 Each source names a dataset of the Hugging Face hub, what to load of it, which rows to keep and
 how one of its rows becomes a question. Questions are spelt exactly as the reference spells them
@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from s1lib.artifacts import RunError
+from s1lib.benchmarks import BENCHMARKS, WORLD, Benchmark, Part
 from s1lib.profile import Profile
 from s1lib.questions.revisions import pinned
 from s1lib.questions.schema import metadata_text, question_id
@@ -31,22 +32,6 @@ CLUE = (
     "Solve the crossword puzzle. You are presented with a clue as input "
     "and the number of letters in brackets."
 )
-
-
-@dataclass(frozen=True)
-class Part:
-    """One load: a configuration and its splits, or files of the repository by their names.
-
-    `revision` names a branch or commit; None is the newest, since the paper names no revisions.
-    A run keeps to the commit that it found first (`s1lib.questions.revisions`).
-    `refs/convert/parquet` is the hub's own Parquet copy of a dataset that otherwise comes as a
-    script, which is never run here.
-    """
-
-    config: str | None = None
-    splits: tuple[str, ...] = ("train",)
-    files: tuple[str, ...] = ()
-    revision: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,19 +51,6 @@ class Source:
     keep: Callable[[Row, Part], bool] = lambda row, part: True
     quota: int | None = None
     why: str = ""
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """Questions that no training question may resemble; `scored` ones are evaluated too."""
-
-    name: str
-    hub: str
-    part: Part
-    question: str
-    answer: str | None = None
-    answer_type: str = "text"
-    scored: bool = False
 
 
 def _copy(question: str, solution: str | None, answer: str | None = None) -> Callable[..., dict]:
@@ -328,43 +300,6 @@ _TABLE = (
 # fmt: on
 SOURCES = {source.name: source for source in _TABLE}
 
-BENCHMARKS = (
-    Benchmark(
-        "aime24",
-        "simplescaling/aime24_nofigures",
-        Part(),
-        "problem",
-        "answer",
-        "integer",
-        scored=True,
-    ),
-    Benchmark(
-        "gpqa_diamond",
-        "Idavidrein/gpqa",
-        Part("gpqa_diamond"),
-        "Question",
-        None,
-        "choice",
-        scored=True,
-    ),
-    Benchmark(
-        "math500",
-        "simplescaling/openaimath",
-        Part(splits=("test",)),
-        "problem",
-        "answer",
-        "text",
-        scored=True,
-    ),
-    Benchmark("aime22-24", "AI-MO/aimo-validation-aime", Part(), "problem"),
-    Benchmark(
-        "livecodebench-v4",
-        "livecodebench/code_generation_lite",
-        Part(splits=("test",), files=("test.jsonl", "test2.jsonl", "test3.jsonl", "test4.jsonl")),
-        "question_content",
-    ),
-)
-
 Loader = Callable[[str, Part], list[Row]]
 
 
@@ -451,7 +386,7 @@ def benchmarks(book: Profile, load: Loader | None = None) -> pd.DataFrame:
         ]
     else:
         load = load or _loader(book)
-        table = {item.name: item for item in BENCHMARKS if item.scored}
+        table = {item.name: item for item in BENCHMARKS if item.scored and item.source != WORLD}
         unknown = [name for name in book.questions.benchmarks if name not in table]
         if unknown:
             raise RunError(f"questions.benchmarks names {unknown[0]!r}: use {', '.join(table)}")
@@ -478,7 +413,8 @@ def held_out(book: Profile, scored: pd.DataFrame, load: Loader | None = None) ->
     rows = [
         {"benchmark": item.name, "question": row[item.question]}
         for item in BENCHMARKS
-        for row in load(item.hub, item.part)
+        if item.source != WORLD
+        for row in load(item.source, item.part)
     ]
     table = pd.DataFrame(rows)
     table.insert(1, "id", table["question"].map(question_id))
@@ -581,7 +517,7 @@ def _balanced(
 
 def _benchmark_rows(item: Benchmark, load: Loader) -> list[dict[str, Any]]:
     rows = []
-    for row in load(item.hub, item.part):
+    for row in load(item.source, item.part):
         question, answer = row[item.question], row[item.answer] if item.answer else ""
         if item.answer_type == "choice":
             bare, options, answer = choices(row)
