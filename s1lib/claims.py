@@ -4,15 +4,10 @@ A rule turns facts into evidence, one piece per benchmark or comparison, each of
 does not. A claim is *replicated* when its rule is met, *not replicated* when it is not, and *not
 testable here* when a chapter that measures it has not run. The ledger quotes, for each claim, the
 decisive piece of evidence with the least room to spare.
-
-`python -m s1lib.claims [run]` prints the ledger of a run as Markdown, and with `--readme` puts it,
-Figure 1 and the rates of `results/benchmarks.json` into README.md.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from s1lib import figures, metrics, speed, tables
-from s1lib.artifacts import RunError, read_json, write_json, write_text
+from s1lib import figures, metrics, tables
+from s1lib.artifacts import write_json
 from s1lib.published import BENCHMARKS, accuracy, partner, published
 
 Facts = dict[str, dict[str, Any]]
@@ -29,7 +24,6 @@ Interval = list[float] | None
 
 REPLICATED, NOT_REPLICATED, NOT_TESTABLE = "replicated", "not replicated", "not testable here"
 _SIGNS = {REPLICATED: "✓", NOT_REPLICATED: "✗", NOT_TESTABLE: "○"}
-PICTURE = Path("jupyter_book") / "figure_1.svg"
 
 
 class NotRun(Exception):
@@ -487,30 +481,6 @@ def markdown(rows: Iterable[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def into_readme(
-    readme: str, rows: Iterable[dict[str, Any]], rates: Iterable[dict[str, Any]] = ()
-) -> str:
-    """README text with picture, ledger and rates, each between its two markers, up to date."""
-    picture = f"![Accuracy against thinking tokens, published and measured]({PICTURE.as_posix()})\n"
-    texts = {
-        "picture": picture,
-        "claims": markdown(rows),
-        "speed": speed.markdown(rates, speed.HEADLINES),
-    }
-    for name, text in texts.items():
-        readme = _between(readme, name, text)
-    return readme
-
-
-def _between(readme: str, name: str, text: str) -> str:
-    start, stop = f"<!-- {name}: start -->", f"<!-- {name}: stop -->"
-    head, found, rest = readme.partition(start)
-    _, ended, tail = rest.partition(stop)
-    if not found or not ended:
-        raise RunError(f"README.md lacks the line {start} or {stop}: put both back")
-    return f"{head}{start}\n{text}{stop}{tail}"
-
-
 # --------------------------------------------------------------------------------------
 # Reading facts
 
@@ -609,29 +579,3 @@ def _rounded(value: float | None) -> float | None:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.1f}"
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m s1lib.claims", description=__doc__)
-    parser.add_argument("run", nargs="?", default="results/laptop", type=Path)
-    parser.add_argument("--readme", action="store_true", help="update README.md and its picture")
-    options = parser.parse_args(arguments)
-    try:
-        rows = read_json(options.run / "claims.json", made_by="10")
-        if options.readme:
-            figures.style()
-            curves = tables.scaling(figures.read_all(options.run))
-            figures.save(figures.draw_scaling(curves), PICTURE, panel="white")
-            readme = Path("README.md")
-            text = into_readme(readme.read_text(encoding="utf-8"), rows, speed.measured())
-            write_text(readme, text)
-        else:
-            print(markdown(rows), end="")
-    except RunError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

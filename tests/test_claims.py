@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
-from pathlib import Path
 
 import pytest
 from test_figures import BENCHMARKS, chapter_facts, difference, estimate
 
 from s1lib import claims
-from s1lib.artifacts import RunError, read_json, write_facts
+from s1lib.artifacts import read_json, write_facts
 from s1lib.claims import CLAIMS, NOT_REPLICATED, NOT_TESTABLE, REPLICATED
 
-ROOT = Path(__file__).parents[1]
 METHODS = (
     # method, Control, Scaling, Performance
     ("budget forcing", 100.0, 15.0, 57.0),
@@ -250,34 +248,6 @@ def test_the_ledger_reads_as_a_table():
     assert len(lines) == 14
     assert {line.count(" | ") for line in lines[2:]} == {5}
     assert "✓\u00a0replicated" in lines[2]
-
-
-def test_the_readme_shows_the_committed_ledger():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    committed = ROOT / "results" / "laptop" / "claims.json"
-    if not committed.is_file():
-        pytest.skip("no reference run is committed, so there is no ledger to compare")
-    speed = read_json(ROOT / "results" / "benchmarks.json")
-    assert claims.into_readme(readme, read_json(committed), speed) == readme
-
-
-def test_the_readme_is_brought_up_to_date_between_its_markers_only():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    once = claims.into_readme(readme, claims.ledger(all_facts()))
-    assert "| C12 |" in once
-    assert "(jupyter_book/figure_1.svg)" in once
-    assert once.partition("## Two commands")[2][:40] == readme.partition("## Two commands")[2][:40]
-    assert claims.into_readme(once, claims.ledger(all_facts())) == once
-    with pytest.raises(RunError, match="claims: start"):
-        claims.into_readme(readme.replace("<!-- claims: start -->", ""), [])
-
-
-def test_the_command_prints_the_ledger_or_says_what_is_missing(tmp_path, capsys):
-    assert claims.main([str(tmp_path)]) == 1
-    assert "claims.json is missing" in capsys.readouterr().err
-    claims.write_claims(tmp_path)
-    assert claims.main([str(tmp_path)]) == 0
-    assert "| C1 |" in capsys.readouterr().out
 
 
 def test_a_lost_comparison_of_data_sets_quotes_the_set_that_was_not_beaten():
