@@ -380,7 +380,7 @@ def resampled_levels(
     return np.stack(levels, axis=1)
 
 
-def excludes_zero(ci95: list[float] | None, sign: int = 1) -> bool:
+def excludes_zero(ci95: Sequence[float] | None, sign: int = 1) -> bool:
     """Whether an interval lies wholly above zero (`sign=1`) or wholly below it (`sign=-1`)."""
     return ci95 is not None and min(sign * ci95[0], sign * ci95[1]) > 0
 

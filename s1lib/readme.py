@@ -12,6 +12,7 @@ from pathlib import Path
 from s1lib import figures, speed, tables
 from s1lib.artifacts import RunError, read_json, write_text
 from s1lib.claims import markdown
+from s1lib.results import read_all
 
 README = Path("README.md")
 PICTURE = Path("jupyter_book") / "figure_1.svg"
@@ -31,7 +32,7 @@ def main(args: argparse.Namespace) -> int:
     parts = {"claims": markdown(rows), "speed": speed.markdown(speed.measured(), speed.HEADLINES)}
     text = filled(README.read_text(encoding="utf-8"), parts)
     figures.style()
-    curves = tables.scaling(figures.read_all(args.run))
+    curves = tables.scaling(read_all(args.run))
     figures.save(figures.draw_scaling(curves), PICTURE, panel="white")
     write_text(README, text)
     return 0

@@ -22,6 +22,7 @@ import yaml
 from s1lib import figures, speed, tables
 from s1lib.artifacts import RunError, read_json, replace_folder, write_text
 from s1lib.claims import ledger, markdown
+from s1lib.results import read_all
 
 PAGES = Path(__file__).parents[1] / "jupyter_book"
 _BAR = re.compile(r"\d%\|.*\| |\d+[a-z]+ \[\d\d:\d\d")  # as tqdm draws it, with and without a total
@@ -154,7 +155,7 @@ def _stage(profile: str, run: Path, notebooks: list[Path], pages: Path, stage: P
     for file in notebooks:
         notebook = nbformat.read(file, as_version=4)
         nbformat.write(clean(notebook, file.name), stage / "notebooks" / file.name)
-    facts = figures.read_all(run)
+    facts = read_all(run)
     generated = stage / "generated"
     write_text(generated / "status.md", status_table(run))
     write_text(generated / "claims.md", markdown(ledger(facts)))

@@ -10,6 +10,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from s1lib.artifacts import RunError
+from s1lib.benchmarks import Problem
 from s1lib.chat import prompt_ids
 from s1lib.decoding import load_decoder
 from s1lib.decoding.blocks import blocks, scripted
@@ -139,10 +140,9 @@ def test_results_depend_neither_on_batch_size_nor_on_order(
             tiny_model, tiny_tokenizer, window=WINDOW, answer_tokens=ANSWER, rows=rows
         )
         done = decoder.generate(
-            [prompts[i] for i in order],
+            [Problem(names[i], tuple(prompts[i])) for i in order],
             forcing,
             Sampling(temperature, seed=3),
-            ids=[names[i] for i in order],
         )
         assert [one.id for one in done] == [names[i] for i in order]
         return {one.id: one.ids for one in done}
@@ -187,11 +187,11 @@ def test_an_empty_batch_gives_an_empty_result(decoder):
     assert decoder.sweep([], cells([4, 8], [1])) == []
 
 
-def test_no_prompts_may_be_empty_or_unnamed(decoder, prompts):
+def test_no_prompt_may_be_empty(decoder):
     with pytest.raises(RunError, match="prompt of problem b is empty"):
-        decoder.generate([[5], []], ids=["a", "b"])
-    with pytest.raises(RunError, match="2 prompts but 1 ids"):
-        decoder.generate(prompts[:2], ids=["a"])
+        decoder.generate([Problem("a", (5,)), Problem("b", ())])
+    with pytest.raises(RunError, match="prompt of problem 1 is empty"):
+        decoder.generate([[5], []])
 
 
 def test_a_prompt_longer_than_the_window_is_named_before_anything_is_decoded(decoder, prompts):

@@ -7,6 +7,7 @@ import pytest
 from test_engine import decoder
 
 from s1lib.artifacts import RunError
+from s1lib.benchmarks import problems
 from s1lib.decoding import Sampling, write_record
 from s1lib.decoding.record import to_table
 from s1lib.evaluation import examine
@@ -41,16 +42,14 @@ def test_samples_are_graded_and_belong_to_a_benchmark(decoder):
 
 def test_a_question_in_two_benchmarks_is_graded_by_each(decoder):
     kinds = []
-    for one in examine(TESTS, decoder.tokenizer, lambda p, ids: decoder.generate(p, ids=ids)):
+    for one in examine(decoder, problems(TESTS, decoder.tokenizer)):
         kinds.append((one.benchmark, one.id, one.grader))
     assert kinds == [(n, i, "local") for n, i in zip(TESTS["benchmark"], TESTS["id"], strict=True)]
 
 
 def test_a_suffix_follows_every_question(decoder):
     texts = []
-    for one in examine(
-        TESTS, decoder.tokenizer, lambda p, ids: decoder.generate(p, ids=ids), "\n\nNow 7"
-    ):
+    for one in examine(decoder, problems(TESTS, decoder.tokenizer, "\n\nNow 7")):
         texts.append(decoder.tokenizer.decode(one.prompt))
     assert all("\n\nNow 7<|im_end|>" in text for text in texts)
 

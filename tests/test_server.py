@@ -17,6 +17,7 @@ import torch
 from test_engine import ANSWER, WINDOW, decoder, prompts
 
 from s1lib.artifacts import RunError
+from s1lib.benchmarks import Problem
 from s1lib.decoding import server
 from s1lib.decoding.decoder import DecodeError
 from s1lib.decoding.forcing import Forcing
@@ -142,8 +143,8 @@ def test_a_sweep_over_the_server_is_the_same_sweep(remote, decoder, prompts):
 
 def test_samples_repeat_with_the_seed_and_in_any_order(remote, prompts):
     def texts(order: list[int], seed: int) -> dict[str, tuple[int, ...]]:
-        done = remote.generate([prompts[i] for i in order], Forcing(budget=10),
-                               Sampling(1.0, seed=seed), ids=[str(i) for i in order])  # fmt: skip
+        problems = [Problem(str(i), tuple(prompts[i])) for i in order]
+        done = remote.generate(problems, Forcing(budget=10), Sampling(1.0, seed=seed))
         return {one.id: one.ids for one in done}
 
     assert texts([0, 1, 2], 1) == texts([2, 1, 0], 1) != texts([0, 1, 2], 2)

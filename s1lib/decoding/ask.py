@@ -73,7 +73,7 @@ def stream(
 ) -> Iterator[tuple[int, bool]]:
     """Tokens of one generation as they come, each with whether it was forced.
 
-    Equals `decoder.generate([prompt], forcing, ids=["0"], ...)`, one row and one token at a time:
+    Equals `decoder.generate([prompt], forcing, ...)`, one row and one token at a time:
     the shortest form of the decoding loop.
     """
     import numpy as np

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from s1lib.artifacts import RunError
+from s1lib.benchmarks import Problem
 from s1lib.chat import S1, Delimiters
 from s1lib.decoding.draw import key
 from s1lib.decoding.forcing import Forcing, Machine, Marks, Plain, auto_budget, machine
@@ -28,6 +29,7 @@ from s1lib.decoding.sampling import GREEDY, Sampling
 from s1lib.decoding.sweep import Branches, Cell, alike, trunks
 
 Prompts = Sequence[Sequence[int]]
+Problems = Sequence[Problem | Sequence[int]]
 INTERVAL = 0.2 if sys.stderr.isatty() else 5.0
 
 
@@ -73,22 +75,22 @@ class Decoder(ABC):
 
     def generate(
         self,
-        prompts: Prompts,
+        problems: Problems,
         forcing: Forcing | None = None,
         sampling: Sampling = GREEDY,
         *,
-        ids: Sequence[str] | None = None,
         stop: Sequence[int] = (),
         **tags: Any,
     ) -> list[Generation]:
-        """Decode each prompt (token ids) `sampling.samples` times, in the order of prompts.
+        """Decode each problem `sampling.samples` times, in the order of problems.
 
-        `forcing=None` is plain decoding until an end of sequence or one of the `stop` ids. `ids`
-        name the problems and key the randomness. `tags` are further fields of `Generation`, such
-        as `benchmark`. Raises `RunError` for bad settings and prompts, before anything is decoded,
-        and `DecodeError` (with what is finished) if the backend fails.
+        A bare prompt (token ids) is a problem called by its place. `forcing=None` is plain decoding
+        until an end of sequence or one of the `stop` ids. `tags` are further fields of
+        `Generation`, such as `method`. Raises `RunError` for bad settings and prompts, before
+        anything is decoded, and `DecodeError` (with what is finished) if the backend fails.
         """
-        names = self._names(prompts, ids)
+        exam = _exam(problems)
+        prompts = [one.prompt for one in exam]
         found = self._marks(forcing, stop)
         forcing = self._with_budget(forcing, prompts, found)
         limit = self._limit(forcing, sampling)
@@ -97,7 +99,7 @@ class Decoder(ABC):
                 self._new(prompt, index, found, limit)(forcing),
                 index,
                 sample,
-                key(sampling.seed, names[index], sample),
+                key(sampling.seed, exam[index].id, sample),
             )
             for index, prompt in enumerate(prompts)
             for sample in range(sampling.samples)
@@ -105,28 +107,29 @@ class Decoder(ABC):
         fields = {**self._tags(forcing, sampling, limit), **tags}
 
         def results(job: Job, done: Machine) -> Iterator[tuple[Order, Generation]]:
-            name = names[job.problem]
-            yield (0, job.problem, job.sample), self._generation(done, name, job.sample, fields)
+            one = exam[job.problem]
+            own = {"benchmark": one.benchmark, **fields}
+            yield (0, job.problem, job.sample), self._generation(done, one.id, job.sample, own)
 
+        names = [[one.benchmark, one.id] for one in exam]
         asked = [prompts, names, sampling.samples, fields, sorted(stop), str(self.delimiters)]
         return self._collect(jobs, sampling, results, asked)
 
     def sweep(
         self,
-        prompts: Prompts,
+        problems: Problems,
         cells: Sequence[Cell],
         sampling: Sampling = GREEDY,
-        *,
-        ids: Sequence[str] | None = None,
         **tags: Any,
     ) -> list[Generation]:
         """All `cells` (see `s1lib.decoding.sweep.cells`) from one trunk per problem and sample.
 
-        Returns one generation per cell, prompt and sample, cell by cell, each the same as
+        Returns one generation per cell, problem and sample, cell by cell, each the same as
         `generate` gives with that cell. Cells may differ in budget and waits alone; otherwise, or
         if there are none, raises `RunError`.
         """
-        names = self._names(prompts, ids)
+        exam = _exam(problems)
+        prompts = [one.prompt for one in exam]
         asked = [replace(cell, delimiters=self.delimiters) for cell in alike(cells)]
         found, limit = self._marks(asked[0], ()), self._limit(asked[0], sampling)
         wanted = [self._with_budget(cell, prompts, found) or cell for cell in asked]
@@ -136,16 +139,18 @@ class Decoder(ABC):
                 new = self._new(prompt, index, found, limit)
                 for sample in range(sampling.samples):
                     branches = Branches(new, [(place, wanted[place]) for place in places])
-                    stream = key(sampling.seed, names[index], sample)
+                    stream = key(sampling.seed, exam[index].id, sample)
                     jobs.append(Job(new(trunk), index, sample, stream, branches))
         fields = [{**self._tags(cell, sampling, limit), **tags} for cell in asked]
 
         def results(job: Job, done: Machine) -> Iterator[tuple[Order, Generation]]:
-            name = names[job.problem]
+            problem = exam[job.problem]
             for place, one in job.branches.finish() if job.branches else []:
-                row = self._generation(one, name, job.sample, fields[place])
+                own = {"benchmark": problem.benchmark, **fields[place]}
+                row = self._generation(one, problem.id, job.sample, own)
                 yield (place, job.problem, job.sample), row
 
+        names = [[one.benchmark, one.id] for one in exam]
         return self._collect(jobs, sampling, results, [prompts, names, sampling.samples, *fields])
 
     # --- shared by both -------------------------------------------------------------------------
@@ -196,15 +201,6 @@ class Decoder(ABC):
         self, prompt: Sequence[int], index: int, found: Marks, limit: int
     ) -> Callable[[Forcing | None], Machine]:
         return lambda forcing: machine(prompt, forcing, found, self.window, limit, index)
-
-    def _names(self, prompts: Prompts, ids: Sequence[str] | None) -> list[str]:
-        names = [str(index) for index in range(len(prompts))] if ids is None else list(ids)
-        if len(names) != len(prompts):
-            raise RunError(f"{len(prompts)} prompts but {len(names)} ids: give one id for each")
-        empty = [name for name, prompt in zip(names, prompts, strict=True) if not len(prompt)]
-        if empty:
-            raise RunError(f"the prompt of problem {empty[0]} is empty: give at least one token")
-        return names
 
     def _marks(self, forcing: Forcing | None, stop: Sequence[int]) -> Marks:
         return marks(self.tokenizer, forcing, (*self.ends, *stop))
@@ -292,6 +288,18 @@ class Decoder(ABC):
             return encode(self.tokenizer, think), encode(self.tokenizer, answer)
         except RunError:
             return (), ()
+
+
+def _exam(problems: Problems) -> list[Problem]:
+    """Bare prompts as problems, too. Raises `RunError` for an empty prompt."""
+    found = [
+        one if isinstance(one, Problem) else Problem(str(place), tuple(one))
+        for place, one in enumerate(problems)
+    ]
+    empty = [one.id for one in found if not len(one.prompt)]
+    if empty:
+        raise RunError(f"the prompt of problem {empty[0]} is empty: give at least one token")
+    return found
 
 
 def _places(job: Job) -> list[Order]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,9 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from s1lib.artifacts import RunError, write_text
+from s1lib.benchmarks import Problem
 from s1lib.chat import S1, Delimiters
 from s1lib.decoding.record import Generation
-
-Answers = dict[str, tuple[str, str]]
 
 
 def read_samples(
@@ -27,8 +26,8 @@ def read_samples(
     tokenizer: PreTrainedTokenizerBase,
     delimiters: Delimiters = S1,
     benchmark: str = "",
-) -> tuple[list[Generation], Answers]:
-    """The generations of a `samples_<task>_<date>.jsonl`, and the references by problem.
+) -> tuple[list[Generation], list[Problem]]:
+    """The generations of a `samples_<task>_<date>.jsonl`, and its problems (without prompts).
 
     Several responses of one document become samples 0, 1, ... Such files hold text, so ids are
     encoded anew and may differ from what was sampled; which tokens were forced is not in them.
@@ -38,7 +37,7 @@ def read_samples(
     path = Path(path)
     task = benchmark or re.sub(r"^samples_|_\d{4}-\d\d-\d\d.*$", "", path.stem)
     found: list[Generation] = []
-    answers: Answers = {}
+    problems: list[Problem] = []
     if not path.is_file():
         raise RunError(f"{path} is missing: give a samples_*.jsonl written with --log_samples")
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
@@ -50,11 +49,11 @@ def read_samples(
         except (ValueError, KeyError, TypeError):
             raise RunError(f"{path.name}, line {number} is no sample of lm-eval: cut it") from None
         key = sha256(name.encode()).hexdigest()[:16]
-        answers[key] = (target, _kind(target))
+        problems.append(Problem(key, (), task, str(question or ""), target, _kind(target)))
         texts = responses[0] if responses and isinstance(responses[0], list) else responses
         for sample, text in enumerate(texts):
             found.append(_generation(key, str(text), tokenizer, delimiters, task, sample))
-    return found, answers
+    return found, problems
 
 
 def _generation(
@@ -95,26 +94,26 @@ def write_samples(
     path: str | Path,
     generations: Iterable[Generation],
     tokenizer: PreTrainedTokenizerBase,
-    problems: Mapping[str, tuple[str, str]],
+    problems: Iterable[Problem],
 ) -> Path:
     """Write generations of one setting, one line per problem with all its samples.
 
-    `problems` maps a problem's id to (question, answer). Thinking and answer are written as the
+    Thinking and answer are written as the
     reference's harness logs them: text from the opening delimiter to the end of the answer.
     """
+    known = {one.id: one for one in problems}
     rows: dict[str, dict[str, Any]] = {}
     for one in generations:
-        if one.id not in problems:
+        if one.id not in known:
             raise RunError(
                 f"no question for problem {one.id}: are record and benchmark of one run?"
             )
-        question, answer = problems[one.id]
         row = rows.setdefault(
             one.id,
             {
                 "doc_id": len(rows),
-                "doc": {"question": question},
-                "target": answer,
+                "doc": {"question": known[one.id].question},
+                "target": known[one.id].answer,
                 "arguments": [[str(tokenizer.decode(list(one.prompt))), {}]],
                 "resps": [[]],
                 "filtered_resps": [],

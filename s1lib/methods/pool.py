@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from s1lib.artifacts import RunError, read_table
+from s1lib.benchmarks import problems
 from s1lib.decoding import Forcing, Generation, Sampling
 from s1lib.decoding.decoder import Decoder
 from s1lib.evaluation import examine
@@ -33,15 +34,11 @@ def draw_pool(
     (eval/commands.sh).
     """
     return examine(
-        tests,
-        decoder.tokenizer,
-        lambda prompts, ids: decoder.generate(
-            prompts,
-            forcing or Forcing(delimiters=decoder.delimiters),
-            sampling,
-            ids=ids,
-            method=METHOD,
-        ),
+        decoder,
+        problems(tests, decoder.tokenizer),
+        forcing or Forcing(delimiters=decoder.delimiters),
+        sampling,
+        method=METHOD,
     )
 
 
