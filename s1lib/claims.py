@@ -149,18 +149,28 @@ def gap(
 def number(
     chapter: str,
     what: str,
-    find: Callable[[AllFacts], Iterable[Estimate]],
+    find: Callable[[AllFacts], Iterable[tuple[str, Estimate]]],
     holds: Callable[[Estimate], bool],
     paper: Callable[[], Numbers],
 ) -> Group:
-    """A single number, and what must be true of it."""
-    return Group(
-        chapter,
-        what,
-        lambda facts: [_evidence(what, one, holds(one), paper()) for one in find(facts)],
-        lambda benchmark: paper(),
-        every,
-    )
+    """Numbers of single benchmarks or of all, and what must be true of each.
+
+    The paper's belongs to AIME24, on which it compares methods, and to what is of no one benchmark.
+    """
+
+    def pieces(facts: AllFacts) -> list[Evidence]:
+        found = list(find(facts))
+        return [
+            _evidence(
+                f"{what}, {name}" if len(found) > 1 else what,
+                one,
+                holds(one),
+                paper() if not name or partner(name) == "AIME24" else (None, None),
+            )
+            for name, one in found
+        ]
+
+    return Group(chapter, what, pieces, lambda benchmark: paper(), every)
 
 
 def _evidence(what: str, one: Estimate, holds: bool, paper: Numbers) -> Evidence:
@@ -440,7 +450,7 @@ CLAIMS = (
             number(
                 "06",
                 "Control, budget-forced runs (%)",
-                lambda facts: [Estimate.model_validate(facts["06"]["control"])],
+                lambda facts: [("", Estimate.model_validate(facts["06"]["control"]))],
                 lambda one: one.value == 100,
                 _budget_control,
             ),
@@ -498,12 +508,11 @@ CLAIMS = (
             number(
                 "09",
                 "full minus s1K, mean of benchmarks",
-                lambda facts: results.differences(
-                    facts,
-                    lambda one: (
-                        (one.after.model, one.before.model, one.benchmark) == ("full", "s1K", MEAN)
-                    ),
-                ),
+                lambda facts: [
+                    ("", one)
+                    for one in results.differences(facts, lambda one: one.benchmark == MEAN)
+                    if (one.after.model, one.before.model) == ("full", "s1K")
+                ],
                 lambda one: (one.value or 0.0) < 5,
                 _whole_pool,
             ),
@@ -524,7 +533,7 @@ CLAIMS = (
             number(
                 "07",
                 "Scaling of rejection sampling (points per doubling)",
-                lambda facts: [row.scaling for row in _method(facts, "RS")],
+                lambda facts: [(row.benchmark, row.scaling) for row in _method(facts, "RS")],
                 lambda one: metrics.excludes_zero(one.ci95, -1),
                 lambda: (
                     *(row["scaling"] for row in published("table_3") if row["short"] == "RS"),
@@ -574,7 +583,7 @@ CLAIMS = (
             number(
                 "07",
                 "Control of token-conditional prompting (%)",
-                lambda facts: [row.control for row in _method(facts, "TCC")],
+                lambda facts: [(row.benchmark, row.control) for row in _method(facts, "TCC")],
                 lambda one: (one.value or 0.0) < 100,
                 lambda: _control_of("TCC", published("table_3_runs")["TCC"]),
             ),
