@@ -201,7 +201,23 @@ def _is_forced(setting: Setting, waits: int | None = None, string: str | None = 
     )
 
 
-# C1, C3, C4
+def _models(after: str, before: str, measure: str = "accuracy") -> Callable[[Difference], bool]:
+    """Two models that were compared by a measure."""
+    wanted = after, before, measure
+    return lambda one: (one.after.model, one.before.model, one.measure) == wanted
+
+
+def _printed(table: str, after: dict, before: dict, column: str = "") -> Callable[[str], Numbers]:
+    """One row of a published table minus another."""
+
+    def paper(benchmark: str) -> Numbers:
+        first, second = (accuracy(table, benchmark + column, **row) for row in (after, before))
+        return first - second, None
+
+    return paper
+
+
+# The paper's numbers, and evidence of more than one comparison
 
 
 def _lift(benchmark: str) -> Numbers:
@@ -212,19 +228,16 @@ def _lift(benchmark: str) -> Numbers:
 
 def _budgets(benchmark: str) -> Numbers:
     cuts = [point["value"] for point in published("figure_1")[benchmark] if point["budget"]]
-    natural = accuracy("table_4", benchmark, waits=0)
-    return natural - cuts[0], cuts[-1] - cuts[0]
+    return accuracy("table_4", benchmark, waits=0) - cuts[0], cuts[-1] - cuts[0]
+
+
+def _logs() -> dict[int, float]:
+    return {point["waits"]: point["value"] for point in published("waits_aime24")}
 
 
 def _wait(benchmark: str) -> Numbers:
-    logs = {point["waits"]: point["value"] for point in published("waits_aime24")}
     gain = accuracy("table_4", benchmark, string="Wait") - accuracy("table_4", benchmark, waits=0)
-    return gain, logs[2] - logs[0] if benchmark == "AIME24" else None
-
-
-def _word(benchmark: str) -> Numbers:
-    nothing = accuracy("table_4", benchmark, string="no string")
-    return accuracy("table_4", benchmark, string="Wait") - nothing, None
+    return gain, _logs()[2] - _logs()[0] if benchmark == "AIME24" else None
 
 
 _FLATTENS = "points per Wait, first two minus all further, mean of benchmarks"
@@ -234,16 +247,11 @@ def _flattens(facts: AllFacts) -> list[Evidence]:
     curves: dict[int, list[float]] = {}
     for point in without_cap(results.sequential(facts)):
         curves.setdefault(point.setting.waits, []).append(point.value or 0.0)
-    means = {waits: sum(values) / len(values) for waits, values in curves.items()}
-    if max(means, default=0) <= 2:
+    if not {0, 2} <= curves.keys() or max(curves) == 2:
         raise NotRun("not run yet: chapter 06 needs more than two Waits")
-    slope, (printed, _) = _slowing(means), _slowing_published("AIME24")
+    slope = _slowing({waits: sum(values) / len(values) for waits, values in curves.items()})
+    printed = round(_slowing(_logs()), 2)
     return [Evidence(_FLATTENS, printed, None, round(slope, 2), None, None, slope > 0)]
-
-
-def _slowing_published(benchmark: str) -> Numbers:
-    logs = {point["waits"]: point["value"] for point in published("waits_aime24")}
-    return round(_slowing(logs), 2), None
 
 
 def _slowing(curve: Mapping[int, float]) -> float:
@@ -252,35 +260,20 @@ def _slowing(curve: Mapping[int, float]) -> float:
     return (curve[2] - curve[0]) / 2 - (curve[most] - curve[2]) / (most - 2)
 
 
-# C5, C11, C12
-
-
-def _beats(other: str) -> Group:
-    def paper(benchmark: str) -> Numbers:
-        lead = accuracy("table_2", benchmark, set="s1K")
-        return lead - accuracy("table_2", benchmark, set=f"1K-{other}"), None
-
-    return gap(
-        "09",
-        f"s1K minus {other}",
-        lambda one: (one.after.model, one.before.model) == ("s1K", other),
-        some,
-        paper,
-    )
-
-
 def _whole_pool() -> Numbers:
-    means = [
+    whole, selected = (
         sum(accuracy("table_2", name, set=row) for name in BENCHMARKS) / len(BENCHMARKS)
         for row in ("59K-full", "s1K")
-    ]
-    return means[0] - means[1], None
+    )
+    return whole - selected, None
 
 
-def _share_of_gain() -> Numbers:
+def _share_of_gain(benchmark: str = "MATH500") -> Numbers:
     """MATH500: the share of r1-distill's gain over the base model that s1 reaches (%)."""
+    if benchmark != "MATH500":
+        return None, None
     base, s1, r1 = (
-        accuracy("table_1", "MATH500", model=model)
+        accuracy("table_1", benchmark, model=model)
         for model in ("Qwen2.5-32B-Instruct", "s1-32B", "r1-distill-32B")
     )
     return round(100 * (s1 - base) / (r1 - base), 1), None
@@ -289,36 +282,21 @@ def _share_of_gain() -> Numbers:
 def _gains(mean: bool) -> Group:
     """The share on each benchmark, which decides nothing, or on their mean, which does."""
 
-    def paper(benchmark: str) -> Numbers:
-        return _share_of_gain() if mean or benchmark == "MATH500" else (None, None)
-
     def find(facts: AllFacts) -> list[Evidence]:
-        found = [Gain.model_validate(row) for row in facts["09"].get("gains", ())]
+        found = (Gain.model_validate(row) for row in facts["09"].get("gains", ()))
         return [
             _evidence(
                 f"share of the gain of {one.whole.examples:,} examples that "
                 f"{one.part.examples:,} bring (%), {one.benchmark}",
                 one,
                 (one.value or 0.0) >= 80,
-                paper("") if mean else _of_paper(paper, one.benchmark),
+                _share_of_gain() if mean else _of_paper(_share_of_gain, one.benchmark),
             )
             for one in found
             if (one.benchmark == MEAN) == mean
         ]
 
-    return Group("09", "share of the gain", find, paper, every if mean else None)
-
-
-def _cut(column: str) -> Callable[[str], Numbers]:
-    short, whole = published("table_8")
-    return lambda benchmark: (short[benchmark + column] - whole[benchmark + column], None)
-
-
-def _is_cut(one: Difference, measure: str) -> bool:
-    return (one.after.model, one.before.model, one.measure) == ("cut", "s1K", measure)
-
-
-# C6, C7, C10
+    return Group("09", "share of the gain", find, _share_of_gain, every if mean else None)
 
 
 def _slope(short: str) -> float:
@@ -329,55 +307,43 @@ def _slope(short: str) -> float:
 def _best_method(facts: AllFacts) -> list[Evidence]:
     """On the benchmark where budget forcing was held against others."""
     ours = next(iter(_method(facts, "BF")), None)
-    if ours is None:
-        return []
     rivals = [
         one
         for one in results.table_3(facts)
-        if one.benchmark == ours.benchmark and one.method != ours.method
+        if ours and one.benchmark == ours.benchmark and one.method != ours.method
     ]
+    if ours is None or not rivals:
+        return []
     steady = [one for one in rivals if one.control.value == 100]
     highest = max(rivals, key=lambda one: one.performance.value or 0)
     steepest = max(steady, key=lambda one: one.scaling.value or 0, default=None)
     table = {row["short"]: row for row in published("table_3")}
-    performance = _ahead(facts, ours, highest, "performance")
-    scaling = _ahead(facts, ours, steepest, "scaling")
-    leads = table["BF"]["performance"] - table["TCC"]["performance"]
-    slopes = table["BF"]["scaling"] - table["TCC+BF"]["scaling"], _slope("BF") - _slope("TCC+BF")
-    return [
-        _evidence(
-            "Control of budget forcing (%)", ours.control, ours.control.value == 100, (100, 100)
-        ),
-        _evidence(
-            "Performance, minus the best other method",
-            performance,
-            (performance.value or 0) >= 0,
-            (leads, None),
-        ),
-        _evidence(
-            "Scaling, minus the best other method whose Control is 100%",
-            scaling,
-            (scaling.value or 0) >= 0,
-            slopes,
-        ),
-    ]
+    best = table["BF"]["performance"] - table["TCC"]["performance"]
+    slope = table["BF"]["scaling"] - table["TCC+BF"]["scaling"]
+    leads = (
+        ("Performance, minus the best other method", "performance", highest, (best, None)),
+        ("Scaling, minus the best other method whose Control is 100%", "scaling", steepest,
+         (slope, _slope("BF") - _slope("TCC+BF"))),
+    )  # fmt: skip
+    control = ours.control.value == 100
+    found = [_evidence("Control of budget forcing (%)", ours.control, control, (100, 100))]
+    for what, measure, rival, paper in leads:
+        lead = _ahead(facts, ours, rival, measure)
+        found.append(_evidence(what, lead, (lead.value or 0.0) >= 0, paper))
+    return found
 
 
 def _ahead(facts: AllFacts, ours: Method, theirs: Method | None, measure: str) -> Estimate:
     """Our number minus theirs; with an interval where the two were compared in pairs."""
     own = getattr(ours, measure)
-    rival = getattr(theirs, measure).value if theirs else None
-    value = (own.value or 0.0) - (rival or 0.0)
+    if theirs is None:
+        return own.model_copy(update={"ci95": None})
     paired = results.differences(
-        facts,
-        lambda one: (
-            one.measure == measure
-            and one.runs != "budgets"
-            and theirs is not None
-            and one.before.method == theirs.method
-        ),
+        facts, lambda one: (one.before.method, one.measure) == (theirs.method, measure)
     )
-    return own.model_copy(update={"value": value, "ci95": paired[0].ci95 if paired else None})
+    interval = next((one.ci95 for one in paired if one.runs != "budgets"), None)
+    value = (own.value or 0.0) - (getattr(theirs, measure).value or 0.0)
+    return own.model_copy(update={"value": value, "ci95": interval})
 
 
 def _control_of(short: str, runs: Sequence[Mapping[str, Any]]) -> Numbers:
@@ -386,12 +352,14 @@ def _control_of(short: str, runs: Sequence[Mapping[str, Any]]) -> Numbers:
     return printed, metrics.control(lengths, upper=[run["upper"] for run in runs])
 
 
+def _rejection() -> Numbers:
+    (printed,) = (row["scaling"] for row in published("table_3") if row["short"] == "RS")
+    return printed, _slope("RS")
+
+
 def _budget_control() -> Numbers:
     capped = [p for points in published("figure_1").values() for p in points if p["budget"]]
     return _control_of("BF", [{**point, "upper": point["budget"]} for point in capped])
-
-
-# C8, C9
 
 
 def _figure_4b(benchmark: str) -> Numbers:
@@ -425,52 +393,29 @@ def _figure_7(benchmark: str) -> Numbers:
 
 CLAIMS = (
     Claim(
-        "C1",
-        "Fine-tuning on 1,000 curated traces lifts the base model (Table 1)",
+        "C1", "Fine-tuning on 1,000 curated traces lifts the base model (Table 1)",
         "fine-tuned minus base above zero on all benchmarks, three at least, every 95% interval "
         "excluding 0",
-        (
-            gap(
-                "06",
-                "s1 minus base",
-                lambda one: (
-                    _is_forced(one.after)
-                    and (one.before.model, one.before.method) == ("base", PLAIN)
-                ),
-                every_of_three,
-                _lift,
-            ),
-        ),
+        (gap("06", "s1 minus base",
+             lambda one: _is_forced(one.after)
+             and (one.before.model, one.before.method) == ("base", PLAIN),
+             every_of_three, _lift),),
     ),
     Claim(
-        "C2",
-        "Budget forcing controls thinking length perfectly (Table 3)",
+        "C2", "Budget forcing controls thinking length perfectly (Table 3)",
         "Control is 100% over all budget-forced runs",
-        (
-            number(
-                "06",
-                "Control, budget-forced runs (%)",
+        (number("06", "Control, budget-forced runs (%)",
                 lambda facts: [("", Estimate.model_validate(facts["06"]["control"]))],
-                lambda one: one.value == 100,
-                _budget_control,
-            ),
-        ),
+                lambda one: one.value == 100, _budget_control),),
         built_in="every thinking token counts against the budget, and at the budget thinking ends",
     ),
     Claim(
-        "C3",
-        "Accuracy rises with thinking on all three benchmarks (Figure 1)",
+        "C3", "Accuracy rises with thinking on all three benchmarks (Figure 1)",
         "largest minus smallest budget above zero on all benchmarks, three at least, "
         "every 95% interval excluding 0",
-        (
-            gap(
-                "06",
-                "largest minus smallest budget",
-                lambda one: one.after.budget is not None and one.before.budget is not None,
-                every_of_three,
-                _budgets,
-            ),
-        ),
+        (gap("06", "largest minus smallest budget",
+             lambda one: one.after.budget is not None and one.before.budget is not None,
+             every_of_three, _budgets),),
         built_in="the smallest budget ends before most traces have reached an answer",
     ),
     Claim(
@@ -479,148 +424,83 @@ CLAIMS = (
         "Wait ×2 minus no extrapolation, and Wait ×2 minus no string ×2, each above zero on at "
         "least one benchmark, 95% interval excluding 0; and, on the mean of the benchmarks, the "
         "first two Waits bringing more points per Wait than all further ones",
-        (
-            gap(
-                "06",
-                "Wait x2 minus none",
-                lambda one: _is_forced(one.after, 2, "Wait") and _is_forced(one.before, 0, ""),
-                some,
-                _wait,
-            ),
-            gap(
-                "06",
-                "Wait x2 minus no string",
-                lambda one: _is_forced(one.after, 2, "Wait") and _is_forced(one.before, 2, ""),
-                some,
-                _word,
-            ),
-            Group("06", _FLATTENS, _flattens, _slowing_published, every),
-        ),
+        (gap("06", "Wait x2 minus none",
+             lambda one: _is_forced(one.after, 2, "Wait") and _is_forced(one.before, 0, ""),
+             some, _wait),
+         gap("06", "Wait x2 minus no string",
+             lambda one: _is_forced(one.after, 2, "Wait") and _is_forced(one.before, 2, ""),
+             some, _printed("table_4", {"string": "Wait"}, {"string": "no string"})),
+         Group("06", _FLATTENS, _flattens, lambda benchmark: (_slowing(_logs()), None), every)),
     ),
     Claim(
-        "C5",
-        "The selected 1,000 beat random, diverse-only and longest-only sets, and the whole pool "
-        "is not much better (Table 2)",
+        "C5", "The selected 1,000 beat random, diverse-only and longest-only sets, and the whole "
+        "pool is not much better (Table 2)",
         "selected minus each of the three sets above zero on at least one benchmark, 95% interval "
         "excluding 0; whole pool minus selected below 5 points on the mean of the benchmarks",
-        (
-            *(_beats(other) for other in ("random", "diverse", "longest")),
-            number(
-                "09",
-                "full minus s1K, mean of benchmarks",
-                lambda facts: [
-                    ("", one)
-                    for one in results.differences(facts, lambda one: one.benchmark == MEAN)
-                    if (one.after.model, one.before.model) == ("full", "s1K")
-                ],
-                lambda one: (one.value or 0.0) < 5,
-                _whole_pool,
-            ),
-        ),
+        (*(gap("09", f"s1K minus {other}", _models("s1K", other), some,
+               _printed("table_2", {"set": "s1K"}, {"set": f"1K-{other}"}))
+           for other in ("random", "diverse", "longest")),
+         number("09", "full minus s1K, mean of benchmarks",
+                lambda facts: [("", one) for one in results.differences(facts,
+                               _models("full", "s1K")) if one.benchmark == MEAN],
+                lambda one: (one.value or 0.0) < 5, _whole_pool)),
     ),
     Claim(
-        "C6",
-        "Budget forcing is the best method on Control, Scaling and Performance together (Table 3)",
+        "C6", "Budget forcing is the best method on Control, Scaling and Performance together "
+        "(Table 3)",
         "Control 100%, the highest Performance of all methods, and the steepest Scaling of those "
         "with Control 100%",
         (Group("07", "methods", _best_method, lambda benchmark: (100, 100), every),),
     ),
     Claim(
-        "C7",
-        "Rejection sampling scales inversely (Figure 6)",
+        "C7", "Rejection sampling scales inversely (Figure 6)",
         "Scaling of rejection sampling below zero, 95% interval excluding 0",
-        (
-            number(
-                "07",
-                "Scaling of rejection sampling (points per doubling)",
+        (number("07", "Scaling of rejection sampling (points per doubling)",
                 lambda facts: [(row.benchmark, row.scaling) for row in _method(facts, "RS")],
-                lambda one: metrics.excludes_zero(one.ci95, -1),
-                lambda: (
-                    *(row["scaling"] for row in published("table_3") if row["short"] == "RS"),
-                    _slope("RS"),
-                ),
-            ),
-        ),
+                lambda one: metrics.excludes_zero(one.ci95, -1), _rejection),),
     ),
     Claim(
-        "C8",
-        "Thinking longer beats voting among parallel answers at equal tokens (Figure 4b)",
+        "C8", "Thinking longer beats voting among parallel answers at equal tokens (Figure 4b)",
         "sequential minus majority at equal tokens above zero on at least one benchmark, "
         "95% interval excluding 0, and on none below zero likewise",
-        (
-            gap(
-                "08",
-                "sequential minus majority at equal tokens",
-                lambda one: (
-                    _is_forced(one.after)
-                    and (one.before.method, one.before.model) == (VOTE, "base")
-                ),
-                some_and_none_against,
-                _figure_4b,
-            ),
-        ),
+        (gap("08", "sequential minus majority at equal tokens",
+             lambda one: _is_forced(one.after)
+             and (one.before.model, one.before.method) == ("base", VOTE),
+             some_and_none_against, _figure_4b),),
     ),
     Claim(
-        "C9",
-        "REBASE goes on where the context window ends (Figure 7)",
+        "C9", "REBASE goes on where the context window ends (Figure 7)",
         "REBASE minus the best sequential run in the window above zero on the benchmark that "
         "stands for AIME24, 95% interval excluding 0",
-        (
-            gap(
-                "08",
-                "REBASE minus best sequential",
-                lambda one: one.after.method == REBASE and _is_forced(one.before),
-                every,
-                _figure_7,
-            ),
-        ),
+        (gap("08", "REBASE minus best sequential",
+             lambda one: one.after.method == REBASE and _is_forced(one.before),
+             every, _figure_7),),
     ),
     Claim(
-        "C10",
-        "Asking for a number of tokens does not by itself control thinking (Table 12)",
+        "C10", "Asking for a number of tokens does not by itself control thinking (Table 12)",
         "Control of token-conditional prompting without forcing below 100%",
-        (
-            number(
-                "07",
-                "Control of token-conditional prompting (%)",
+        (number("07", "Control of token-conditional prompting (%)",
                 lambda facts: [(row.benchmark, row.control) for row in _method(facts, "TCC")],
                 lambda one: (one.value or 0.0) < 100,
-                lambda: _control_of("TCC", published("table_3_runs")["TCC"]),
-            ),
-        ),
+                lambda: _control_of("TCC", published("table_3_runs")["TCC"])),),
         built_in="any model that ignores its prompt exceeds the smallest bounds",
     ),
     Claim(
-        "C11",
-        "1,000 examples bring most of what many more bring (Figure 2, right)",
+        "C11", "1,000 examples bring most of what many more bring (Figure 2, right)",
         "1,000 examples bring at least 80% of the gain of the largest set, on the mean of the "
         "benchmarks",
         (_gains(mean=False), _gains(mean=True)),
     ),
     Claim(
-        "C12",
-        "Training on cut-off traces makes test traces longer and answers worse (Table 8)",
+        "C12", "Training on cut-off traces makes test traces longer and answers worse (Table 8)",
         "cut minus whole: accuracy below zero on at least one benchmark and thinking tokens above "
         "zero on at least one, 95% intervals excluding 0",
-        (
-            gap(
-                "09",
-                "cut minus whole",
-                lambda one: _is_cut(one, "accuracy"),
-                some,
-                lambda benchmark: _cut("")(benchmark),
-                sign=-1,
-            ),
-            gap(
-                "09",
-                "thinking tokens, cut minus whole",
-                lambda one: _is_cut(one, "thinking_tokens"),
-                some,
-                lambda benchmark: _cut(" tokens")(benchmark),
-            ),
-        ),
+        (gap("09", "cut minus whole", _models("cut", "s1K"), some,
+             _printed("table_8", {"length": 4096}, {"length": 32768}), sign=-1),
+         gap("09", "thinking tokens, cut minus whole", _models("cut", "s1K", "thinking_tokens"),
+             some, _printed("table_8", {"length": 4096}, {"length": 32768}, " tokens"))),
     ),
-)
+)  # fmt: skip
 
 
 # --------------------------------------------------------------------------------------
