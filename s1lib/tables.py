@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from s1lib import metrics, results
+from s1lib.artifacts import RunError
 from s1lib.benchmarks import columns
 from s1lib.published import BENCHMARKS, published
 from s1lib.results import FORCING, PLAIN, VOTE, AllFacts, Estimate, Point, points, sequential
@@ -479,6 +480,9 @@ def _by_benchmark(
         rows["published", *label.values()] = row
     for label, point in ours:
         row = rows.setdefault(("measured", *label.values()), {"origin": "measured", **label})
+        if headings[point.benchmark] in row:
+            what = ", ".join(map(str, label.values()))
+            raise RunError(f"{what} was measured twice on {point.benchmark}: keep one of the facts")
         row[headings[point.benchmark]] = _cell(point)
         if lengths:
             spent = _interval(point.thinking_tokens, point.thinking_ci95)

@@ -108,6 +108,13 @@ def test_a_measured_method_stands_beside_the_printed_one(facts):
     assert measured["Scaling, printed"] == 15
 
 
+def test_a_number_that_was_measured_twice_is_not_overwritten_in_silence(facts):
+    twice = next(one for one in facts["06"]["points"] if one["setting"]["method"] == "plain")
+    facts["06"]["points"].append({**twice, "value": 99.0})
+    with pytest.raises(RunError, match="base was measured twice on mini-AIME"):
+        tables.table_1(facts)
+
+
 def test_strings_other_than_the_profiles_are_no_part_of_the_sequential_curve(facts):
     facts["06"] = chapter_06(["mini-AIME"])
     assert {one.setting.string for one in sequential(facts)} == {"", "Wait"}
