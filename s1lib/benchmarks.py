@@ -8,9 +8,9 @@ whose published numbers then appear beside its own; without one it stands alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from s1lib.chat import prompt_ids
 
@@ -19,22 +19,34 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 WORLD = "world"
+Columns = Mapping[str, Any]  # name -> the type of a cell; `object` may be empty
+
+
+OPTIONS: Columns = {
+    "Question": str,
+    "Correct Answer": str,
+    "Incorrect Answer 1": str,
+    "Incorrect Answer 2": str,
+    "Incorrect Answer 3": str,
+}  # of multiple choice
 
 
 @dataclass(frozen=True)
 class Part:
     """One load: a configuration and its splits, or files of the repository by their names.
 
-    `revision` names a branch or commit; None is the newest, since the paper names no revisions.
-    A run keeps to the commit that it found first (`s1lib.questions.revisions`).
-    `refs/convert/parquet` is the hub's own Parquet copy of a dataset that otherwise comes as a
-    script, which is never run here.
+    `files` may hold `{config}`, `{split}` and `*`, and end in `.jsonl` or `.parquet`. `revision`
+    names a branch or commit; None is the newest, since the paper names no revisions. A run keeps
+    to the commit that it found first (`s1lib.questions.revisions`). `refs/convert/parquet` is the
+    hub's own Parquet copy of a dataset that otherwise comes as a script, which is never run here;
+    configurations and splits are folders there. `columns` adds to those of the source.
     """
 
     config: str | None = None
     splits: tuple[str, ...] = ("train",)
     files: tuple[str, ...] = ()
     revision: str | None = None
+    columns: Columns = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,6 +66,13 @@ class Benchmark:
     answer: str | None = "answer"
     part: Part = Part()
     scored: bool = True
+
+    @property
+    def columns(self) -> Columns:
+        """What each row must hold: its numbers are those of all problems or of none."""
+        cells: Columns = OPTIONS if self.answer_type == "choice" else {}
+        answer = {self.answer: str | int | float} if self.answer else {}
+        return {self.question: str, **cells, **answer}
 
 
 BENCHMARKS = (

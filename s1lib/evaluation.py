@@ -154,10 +154,10 @@ def _grid(cell: pd.DataFrame, ids: list[str], column: str) -> NDArray[np.float64
 @contextmanager
 def _workers(count: int) -> Iterator[ProcessPoolExecutor]:
     """Processes that share the cores, and that end at once with the block or with this one."""
-    cores = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
-    pool = ProcessPoolExecutor(
-        count, get_context("spawn"), _begin, (max(1, cores // count), os.getpid())
-    )
+    from s1lib.show import threads
+
+    share = max(1, threads() // count)
+    pool = ProcessPoolExecutor(count, get_context("spawn"), _begin, (share, os.getpid()))
     try:
         yield pool
     finally:

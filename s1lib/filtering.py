@@ -9,16 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
+from transformers import PreTrainedTokenizerBase
 
+from s1lib.chat import training_text
 from s1lib.published import published
 
 DROPPED = ("id", "stage", "reason")
 
-STEPS = ("collected", "complete", "well formed", "hard")
+STEPS = ("collected", "traced", "complete", "well formed", "hard")
 
 _FEATURES = (
-    ("thinking", "no trace"),
     ("attempt", "no attempt"),
     ("solution", "no reference solution"),
     ("domain", "no domain"),
@@ -38,13 +40,50 @@ def with_verdicts(pool: pd.DataFrame, grades: pd.DataFrame) -> pd.DataFrame:
     return pool.merge(wide.add_suffix("_verdict"), on="id", how="left")
 
 
+def overlong(pool: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, max_length: int) -> pd.Series:
+    """Which rows have a training text of more than `max_length` tokens; bool, aligned with `pool`.
+
+    Training cuts nothing and refuses such a row, so it has to leave before grades are paid for.
+    `pool` needs question, thinking and attempt.
+    """
+    cells = pool[["question", "thinking", "attempt"]].fillna("").itertuples(index=False)
+    texts = (training_text(tokenizer, *row) for row in cells)
+    # No token is shorter than a byte, which spares most texts the tokenizer.
+    return pd.Series(
+        [
+            len(text.encode("utf-8", "replace")) > max_length
+            and len(tokenizer.encode(text, add_special_tokens=False)) > max_length
+            for text in texts
+        ],
+        index=pool.index,
+        dtype=bool,
+    )
+
+
+def untraced(pool: pd.DataFrame) -> pd.Series:
+    """Why there is no trace to learn from, in words, or None; aligned with `pool`.
+
+    The trace is not there, the teacher did not come to its end (`status` is not `ok`: it was cut,
+    refused, ...), or it is marked as `overlong`. A column that is not there is not asked for.
+    """
+    reason = pd.Series(None, index=pool.index, dtype=object)
+    if "status" in pool:
+        unfinished = pool["status"].notna() & (pool["status"] != "ok")
+        reason[unfinished] = "trace: " + pool["status"][unfinished].astype(str)
+    if "thinking" in pool:
+        lacks = pool["thinking"].isna() | (pool["thinking"].astype(str).str.strip() == "")
+        reason[reason.isna() & lacks] = "no trace"
+    if "overlong" in pool:
+        reason[reason.isna() & pool["overlong"]] = "longer than training takes"
+    return reason
+
+
 def missing(pool: pd.DataFrame) -> pd.Series:
     """The first feature that a row lacks, in words, or None; aligned with `pool`.
 
     The reference drops a row if any feature is None and counts one number. Here a missing
-    trace, attempt, reference solution, grade (of the teacher or a student, columns
-    `teacher_verdict` and `<student>_verdict`) or domain is told apart. A column that is not
-    there is not asked for.
+    attempt, reference solution, grade (of the teacher or a student, columns `teacher_verdict`
+    and `<student>_verdict`) or domain is told apart. A column that is not there is not asked for.
     """
     reason = pd.Series(None, index=pool.index, dtype=object)
     for column, words in _FEATURES:
@@ -82,17 +121,22 @@ def malformed(question: str, source_type: str, patterns: str = "default") -> str
 
 
 def quality(pool: pd.DataFrame, patterns: str = "default") -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Drop incomplete, then malformed rows. Returns `(kept, dropped)`.
+    """Drop rows without a trace to learn from, then incomplete, then malformed ones.
 
-    `pool` needs id, question, source_type and the features that `missing` knows.
+    `pool` needs id, question, source_type and what `untraced` and `missing` look at. Returns
+    `(kept, dropped)`.
     """
-    reason = missing(pool)
-    lacking = _dropped(pool, reason, "complete")
-    rest = pool[reason.isna()]
-    pairs = zip(rest["question"], rest["source_type"], strict=True)
-    reason = pd.Series([malformed(q, s, patterns) for q, s in pairs], rest.index, dtype=object)
-    dropped = pd.concat([lacking, _dropped(rest, reason, "well formed")], ignore_index=True)
-    return rest[reason.isna()].reset_index(drop=True), dropped
+
+    def badly_formed(rows: pd.DataFrame) -> pd.Series:
+        pairs = zip(rows["question"], rows["source_type"], strict=True)
+        return pd.Series([malformed(q, s, patterns) for q, s in pairs], rows.index, dtype=object)
+
+    dropped = []
+    for stage, why in (("traced", untraced), ("complete", missing), ("well formed", badly_formed)):
+        reason = why(pool)
+        dropped.append(_dropped(pool, reason, stage))
+        pool = pool[reason.isna()]
+    return pool.reset_index(drop=True), pd.concat(dropped, ignore_index=True)
 
 
 def difficulty(pool: pd.DataFrame, students: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -108,19 +152,42 @@ def difficulty(pool: pd.DataFrame, students: Sequence[str]) -> tuple[pd.DataFram
     return pool[reason.isna()].reset_index(drop=True), dropped
 
 
+def dealt(
+    said: Sequence[str],
+    right: Sequence[str],
+    group: Sequence[str],
+    seed: int = 0,
+    deals: int = 1000,
+) -> np.ndarray:
+    """How many answers are right when they are dealt anew within their groups, once per deal.
+
+    `said[i]` was answered to question `i`, whose answer is `right[i]`. Whoever guesses does as
+    well with the answers of other questions; int64, shape [deals].
+    """
+    groups = pd.factorize(np.asarray(group, dtype=object))[0]
+    codes = pd.factorize(np.asarray([*said, *right], dtype=object))[0]
+    given, meant = codes[: len(groups)], codes[len(groups) :]
+    home = np.argsort(groups, kind="stable")
+    rng = np.random.default_rng(seed)
+    orders = (np.lexsort((rng.random(len(groups)), groups)) for _ in range(deals))
+    return np.array([(given[order] == meant[home]).sum() for order in orders], dtype=np.int64)
+
+
 def funnel(collected: int, dropped: pd.DataFrame) -> pd.DataFrame:
     """Rows left after each step beside the paper's and its notebook's counts.
 
     `dropped` has the rows of `quality` and `difficulty`. Columns: step, n, published (paper),
-    notebook (the committed run, which is not the paper's).
+    notebook (the committed run, which is not the paper's); None where they print no count.
     """
     counts = {row["step"]: row for row in published("funnel")}
     left = collected
     rows = []
     for step in STEPS:
         left -= int((dropped["stage"] == step).sum())
-        rows.append((step, left, counts[step]["paper"], counts[step]["notebook"]))
-    return pd.DataFrame(rows, columns=["step", "n", "published", "notebook"])
+        theirs = counts.get(step, {})
+        rows.append((step, left, theirs.get("paper"), theirs.get("notebook")))
+    columns = ["step", "n", "published", "notebook"]
+    return pd.DataFrame(rows, columns=columns, dtype=object).astype({"n": int})
 
 
 def _dropped(pool: pd.DataFrame, reason: pd.Series, stage: str) -> pd.DataFrame:

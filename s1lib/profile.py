@@ -39,6 +39,7 @@ class Questions(Section):
     ngram: int = Field(default=8, ge=2, description="words per decontamination n-gram")
     whole: bool = Field(default=True, description="compare shorter questions as a whole")
     near_dedup: bool = Field(default=True, description="drop 8-gram overlaps across sources too")
+    spared: tuple[str, ...] = Field(default=(), description="sources that are not compared")
 
 
 class Roles(Section):
@@ -50,6 +51,15 @@ class Roles(Section):
     decoder: Literal["torch", "vllm", "server"]
 
 
+class Limits(Section):
+    """Chapters 02 to 04: the most tokens that an answer may have, thinking included."""
+
+    teacher: int = Field(default=65_536, ge=1)
+    student: int = Field(default=32_768, ge=1)
+    grader: int = Field(default=1_024, ge=1)
+    classifier: int = Field(default=512, ge=1)
+
+
 class Models(Section):
     """Model folders or hub ids; `world:small` and `world:base` are the models we ship."""
 
@@ -58,6 +68,7 @@ class Models(Section):
     teacher: str = "scripted"
     grader: str = "local"
     classifier: str = "local"
+    limits: Limits = Limits()
 
 
 class Calls(Section):
@@ -66,6 +77,7 @@ class Calls(Section):
     max_dollars: float = Field(default=0.0, ge=0)
     concurrency: int = Field(default=8, ge=1)
     batch_api: bool = False
+    again: Literal["", "invalid"] = Field(default="", description="answers to ask again")
 
 
 class Selection(Section):

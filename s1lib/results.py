@@ -151,7 +151,7 @@ class Histogram(Typed):
 
 
 Counts = dict[str, int]
-Rows = list[dict[str, str | int | float | None]]
+Rows = list[dict[str, str | int | float | list[float] | None]]
 SHARED: dict[str, Any] = {
     "points": list[Point],
     "differences": list[Difference],
@@ -163,9 +163,10 @@ OWN: dict[str, dict[str, Any]] = {
     "02": {"cost_paper": dict[str, dict[str, str | float]], "doubts": dict[str, float],
            "lengths": Histogram, "statuses": Counts, "students": dict[str, Counts]},
     "03": {"agreement": Labelled, "funnel": Rows, "patterns": str, "reasons": Counts,
-           "students": list[Labelled], "teacher": Labelled},
+           "students": list[Labelled], "teacher": Labelled, "luck": dict[str, Rows]},
     "04": {"classifier": Labelled, "mode": str, "selection": Counts,
-           "sets": dict[str, dict[str, float]], "sources": Rows, "table_6": Rows},
+           "sets": dict[str, dict[str, float]], "sources": Rows, "table_6": Rows,
+           "kinds": Rows, "right_traces": Labelled},
     "05": {"balance": Rows, "bill": dict[str, float | dict[str, float]], "deviations": list[str],
            "final_loss": Labelled, "longest": int, "loss": Rows, "samples": int, "steps": int,
            "tokens_per_epoch": int, "trained_per_epoch": int},

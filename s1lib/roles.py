@@ -23,7 +23,8 @@ from s1lib.benchmarks import Problem
 from s1lib.chat import model_path, prompt_ids
 from s1lib.profile import Profile
 from s1lib.progress import progress
-from s1lib.providers.calls import Calls, Provider, Reply, Request
+from s1lib.providers.calls import Calls, Estimate
+from s1lib.providers.protocol import Provider, Reply, Request
 from s1lib.providers.store import Store
 
 if TYPE_CHECKING:
@@ -39,8 +40,7 @@ or no clear final result, is not. Where the reference is a proof or an explanati
 the student's reasoning establishes the same. Give your reason in a few sentences. Then end with a
 line that holds nothing but Yes (correct) or No."""
 
-# Most tokens of an answer, thinking included, and the mean to expect (published means where known).
-_LIMIT = {"teacher": 65_536, "grader": 1_024, "classifier": 512}
+# Tokens of an answer to expect (published means where known); the most stand in the profile.
 _EXPECT = {"teacher": 3_600 + 600, "grader": 250, "classifier": 80}
 _ASKS = 3  # how often a reply that cannot be read is asked again, the first time included
 _CHUNK = 512  # student answers stored at a time
@@ -62,7 +62,7 @@ def teacher(book: Profile) -> Callable[[pd.DataFrame], list[Trace]]:
         return lambda rows: [_scripted(book, row) for row in progress(_records(rows), "traces")]
 
     def think(rows: pd.DataFrame) -> list[Trace]:
-        replies = _calls(book, "teacher").map(_questions(book, rows), "traces")
+        replies = _hire(book, "teacher", rows).map(_requests(book, "teacher", rows), "traces")
         return [_trace(reply, book.models.teacher) for reply in replies]
 
     return think
@@ -77,8 +77,8 @@ def student(
     of its own; the other attempts are those that any shard has stored, or None.
     """
     world = book.questions.origin == "world"
-    # World models answer in a few tokens; the reference's settings for Qwen (bulk_inference.py).
-    settings = {"max_new_tokens": 16 if world else 32_768, "temperature": 0.0 if world else 0.05}
+    # On the hub the reference's temperature for Qwen (bulk_inference.py).
+    settings = {"max_new_tokens": book.models.limits.student, "temperature": 0.0 if world else 0.05}
     folder = book.run / "store"
 
     def attempt(rows: pd.DataFrame) -> list[str | None]:
@@ -117,10 +117,9 @@ def grader(book: Profile) -> Callable[[pd.DataFrame], list[Verdict]]:
         return lambda rows: [_grade(row) for row in progress(_records(rows), "grades")]
 
     def judge(rows: pd.DataFrame) -> list[Verdict]:
-        records = _records(rows)
-        requests = [_to_grade(book, row) for row in records]
+        requests = [_to_grade(book, row) for row in _records(rows)]
         asked = [request for request in requests if request]
-        verdicts = iter(_ask(_calls(book, "grader"), asked, _verdict, "grades"))
+        verdicts = iter(_ask(_hire(book, "grader", rows), asked, _verdict, "grades"))
         return [(next(verdicts) if request else None) or "undecided" for request in requests]
 
     return judge
@@ -133,8 +132,8 @@ def classifier(book: Profile) -> Callable[[pd.DataFrame], list[str | None]]:
         return lambda rows: list(local.predict(list(rows["question"])))
 
     def classify(rows: pd.DataFrame) -> list[str | None]:
-        requests = [_to_classify(book, question) for question in rows["question"]]
-        return _ask(_calls(book, "classifier"), requests, domains.parse, "domains")
+        requests = _requests(book, "classifier", rows)
+        return _ask(_hire(book, "classifier", rows), requests, domains.parse, "domains")
 
     return classify
 
@@ -146,31 +145,31 @@ def decoder(book: Profile, model: str) -> Decoder:
     return load_decoder(model, book)
 
 
+def estimate(book: Profile, role: str, rows: pd.DataFrame) -> Estimate:
+    """What a role (`teacher`, `grader`, `classifier`) will cost in this run for these rows.
+
+    Expected and worst case of what is not stored yet; makes no call and needs no key. A role that
+    is played on this machine costs nothing. The grader of rows without attempts is taken to read
+    three of each question (the teacher's and two students'), as long as the answer of a trace.
+    """
+    if getattr(book.roles, role) in _PLAYED_HERE:
+        return Estimate()
+    return _calls(book, role).estimate(_requests(book, role, rows), _EXPECT[role])
+
+
 def dry_run(book: Profile, rows: pd.DataFrame) -> pd.DataFrame:
     """What the paid roles would cost for these questions, before any call.
 
     One row per role: role, model, calls, input_tokens, output_tokens, dollars, dollars_batch,
-    at_most. The grader reads three attempts per question (the teacher's and two students'). A role
-    that is played on this machine costs nothing and has no row.
+    at_most. A role that is played on this machine costs nothing and has no row.
     """
-    attempt = "x" * 4 * (_EXPECT["teacher"] - 3_600)  # as long as the answer of a trace
-    graded = [
-        _to_grade(book, {**row, "attempt": f"{attempt}{who}"})
-        for row in _records(rows)
-        for who in "abc"
-    ]
-    requests = {
-        "teacher": _questions(book, rows),
-        "grader": [request for request in graded if request],
-        "classifier": [_to_classify(book, question) for question in rows["question"]],
-    }
     found = []
-    for role, asked in requests.items():
+    for role in _EXPECT:
         if getattr(book.roles, role) in _PLAYED_HERE:
             continue
-        calls = _calls(book, role)
+        asked, calls = _requests(book, role, rows), _calls(book, role)
         direct = replace(calls, batch=False).estimate(asked, _EXPECT[role])
-        batch = replace(calls, batch=True).estimate(asked, _EXPECT[role]) if calls.batch else direct
+        batch = calls.estimate(asked, _EXPECT[role]) if calls.batch else direct
         found.append(
             {
                 "role": role,
@@ -189,6 +188,29 @@ def dry_run(book: Profile, rows: pd.DataFrame) -> pd.DataFrame:
 # Providers
 
 _PLAYED_HERE = {"scripted", "local"}
+
+
+def _requests(book: Profile, role: str, rows: pd.DataFrame) -> list[Request]:
+    """What a paid role is asked about these rows."""
+    if role == "teacher":
+        model, limit = book.models.teacher, book.models.limits.teacher
+        return [Request(model, question, limit) for question in rows["question"]]
+    if role == "classifier":
+        return [_to_classify(book, question) for question in rows["question"]]
+    records = list(_records(rows))
+    if "attempt" not in rows:
+        text = "x" * 4 * (_EXPECT["teacher"] - 3_600)
+        records = [{**row, "attempt": f"{text}{who}"} for row in records for who in "abc"]
+    return [request for row in records if (request := _to_grade(book, row))]
+
+
+def _hire(book: Profile, role: str, rows: pd.DataFrame) -> Calls:
+    """The provider of a role, once its price is said and known to fit under the cap."""
+    price = estimate(book, role, rows)
+    if price.calls:
+        print(f"{role}: {price}")
+        price.afford()
+    return _calls(book, role)
 
 
 def _calls(book: Profile, role: str) -> Calls:
@@ -213,6 +235,7 @@ def _calls(book: Profile, role: str) -> Calls:
         cap=book.calls.max_dollars,
         concurrency=book.calls.concurrency,
         batch=book.calls.batch_api and name != "openai",
+        again=book.calls.again,
     )
 
 
@@ -237,11 +260,6 @@ def _ask(
 
 
 # Teacher
-
-
-def _questions(book: Profile, rows: pd.DataFrame) -> list[Request]:
-    model, limit = book.models.teacher, _LIMIT["teacher"]
-    return [Request(model, question, limit) for question in rows["question"]]
 
 
 def _scripted(book: Profile, row: dict[str, Any]) -> Trace:
@@ -306,7 +324,7 @@ def _to_grade(book: Profile, row: dict[str, Any]) -> Request | None:
         return None
     parts = {"Problem": row["question"], "Attempt": row["attempt"], "Reference": reference}
     text = "\n\n".join(f"# {title}\n\n{part}" for title, part in parts.items())
-    return Request(book.models.grader, text, _LIMIT["grader"], system=GRADE)
+    return Request(book.models.grader, text, book.models.limits.grader, system=GRADE)
 
 
 def _verdict(text: str) -> Verdict | None:
@@ -321,7 +339,7 @@ def _verdict(text: str) -> Verdict | None:
 
 def _to_classify(book: Profile, question: str) -> Request:
     system, text = domains.prompt(question)
-    return Request(book.models.classifier, text, _LIMIT["classifier"], system=system)
+    return Request(book.models.classifier, text, book.models.limits.classifier, system=system)
 
 
 def _labelled(book: Profile, per_source: int = 150) -> tuple[list[str], list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -17,11 +18,10 @@ def show_versions(book: Profile) -> None:
     here = versions()
     if commit := _commit():
         here["s1lib"] += f" ({commit})"
-    threads = os.environ.get("OMP_NUM_THREADS", os.cpu_count())
     print(" · ".join(f"{name} {version}" for name, version in here.items()))
     print(
         f"profile {book.name} · run folder {book.run.as_posix()} · seed {book.seed}"
-        f" · device {device()} · {book.evaluation.dtype} · {threads} threads"
+        f" · device {device()} · {book.evaluation.dtype} · {threads()} threads"
     )
 
 
@@ -42,6 +42,17 @@ def device() -> str:
     cuda_build = not metadata.version("torch").endswith("+cpu")
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "all") in ("", "-1")
     return "cuda" if cuda_build and not hidden and Path("/dev/nvidia0").exists() else "cpu"
+
+
+def threads() -> int:
+    """Threads that a computation may use: `OMP_NUM_THREADS`, or all cores that this process has.
+
+    OpenMP takes a list there, one number for each nested level; of it the first counts.
+    """
+    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if wanted.isdecimal() and int(wanted) > 0:
+        return int(wanted)
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _commit() -> str:

@@ -19,7 +19,7 @@ from s1lib.decoding.record import grade_record, to_table
 from s1lib.evaluation import runs
 from s1lib.exhibits import EXHIBITS, make
 from s1lib.profile import load_profile
-from s1lib.questions import sources
+from s1lib.questions import collection
 from s1lib.results import Facts, check
 from s1lib.world import sources as world
 
@@ -45,7 +45,7 @@ def aime25(monkeypatch) -> Benchmark:
     """The line for the hub, added to the table."""
     kinds = {"Benchmark": Benchmark, "Part": Part}
     entry = built(ast.parse(HUB.strip().rstrip(",")).body[0].value, kinds)
-    for module in (benchmarks, sources):
+    for module in (benchmarks, collection):
         monkeypatch.setattr(module, "BENCHMARKS", (*benchmarks.BENCHMARKS, entry))
     return entry
 
@@ -93,7 +93,7 @@ def test_a_benchmark_of_the_hub_needs_its_line_and_the_profile(aime25):
         assert (hub, part) == (aime25.source, aime25.part)
         return [{"problem": "Find n.", "answer": 70}]
 
-    table = sources.benchmarks(load_profile("paper", questions__benchmarks=("aime25",)), load)
+    table = collection.benchmarks(load_profile("paper", questions__benchmarks=("aime25",)), load)
     assert table.iloc[0][["benchmark", "answer", "answer_type"]].tolist() == [
         "aime25",
         "70",
@@ -113,7 +113,7 @@ def measured(decoder, tests: pd.DataFrame, facts: Facts) -> None:
 def test_a_benchmark_of_the_world_needs_its_entry_and_the_profile(mini_new, decoder, tmp_path):
     wanted = ("mini-AIME", mini_new)
     book = load_profile("smoke", tmp_path, questions__benchmarks=wanted, questions__problems=4)
-    tests = sources.benchmarks(book)
+    tests = collection.benchmarks(book)
     assert list(dict.fromkeys(tests["benchmark"])) == list(wanted)
     facts = Facts(book, "06", tests)
     measured(decoder, tests, facts)
@@ -131,7 +131,7 @@ def test_a_new_method_appears_in_table_3_in_a_figure_and_in_the_record(decoder, 
     words = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(words)
     book = load_profile("smoke", tmp_path, questions__problems=4)
-    tests = sources.benchmarks(book)
+    tests = collection.benchmarks(book)
     exam = tests[tests["benchmark"] == "mini-AIME"]
     facts = Facts(book, "07", tests)
     asked: list = []

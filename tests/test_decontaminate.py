@@ -79,6 +79,15 @@ def test_near_duplicates_go_across_sources_but_not_within_one():
     assert len(decontaminate(pool, held(["nothing"]), near_dedup=False)[0]) == 3
 
 
+def test_a_spared_source_loses_nothing_and_takes_nothing_from_others():
+    pool = frame([f"{EIGHT} x", f"{EIGHT} y", "z z"], ["AIME", "b", "b"])
+    kept, _ = decontaminate(pool, held(["nothing"]), spared=("AIME",))
+    assert kept["id"].tolist() == ["q0", "q1", "q2"]
+    kept, removals = decontaminate(pool, held([EIGHT]), spared=("AIME",))
+    assert kept["id"].tolist() == ["q0", "q2"]
+    assert removals["source"].tolist() == ["b"]
+
+
 def test_a_removed_question_removes_no_other():
     second = "a b c d e f g h"
     pool = frame([f"{EIGHT} {second}", f"{second} i"], ["a", "b"])

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import json
+
+import numpy as np
 import pandas as pd
 import pytest
 
-from s1lib.filtering import STEPS, difficulty, funnel, malformed, missing, quality, with_verdicts
+from s1lib.chat import training_text
+from s1lib.filtering import (
+    STEPS,
+    dealt,
+    difficulty,
+    funnel,
+    malformed,
+    missing,
+    overlong,
+    quality,
+    untraced,
+    with_verdicts,
+)
 
 GOOD = {
     "question": "What is 2+2?",
@@ -27,19 +42,62 @@ def pool(*changes: dict) -> pd.DataFrame:
     ("change", "reason"),
     [
         ({}, None),
-        ({"thinking": None}, "no trace"),
-        ({"thinking": " \n"}, "no trace"),
         ({"attempt": ""}, "no attempt"),
         ({"solution": None}, "no reference solution"),
         ({"teacher_verdict": None}, "no grade: teacher"),
         ({"base_verdict": "undecided"}, "no grade: base"),
-        ({"thinking": None, "solution": None}, "no trace"),
+        ({"attempt": None, "solution": None}, "no attempt"),
     ],
 )
 def test_a_missing_feature_has_its_own_reason(change: dict, reason: str | None):
     found = missing(pool({}, change))
     assert pd.isna(found[0])
     assert (None if pd.isna(found[1]) else found[1]) == reason
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({}, None),
+        ({"thinking": None}, "no trace"),
+        ({"thinking": " \n"}, "no trace"),
+        ({"thinking": None, "status": None}, "no trace"),
+        ({"status": "cut"}, "trace: cut"),
+        ({"status": "refused", "thinking": ""}, "trace: refused"),
+        ({"status": "no thinking", "thinking": ""}, "trace: no thinking"),
+        ({"overlong": True}, "longer than training takes"),
+        ({"overlong": True, "status": "cut"}, "trace: cut"),
+    ],
+)
+def test_a_trace_to_learn_from_has_an_end_and_fits_into_training(change: dict, reason: str | None):
+    rows = pool({"status": "ok", "overlong": False}, {"status": "ok", "overlong": False} | change)
+    found = untraced(rows)
+    assert pd.isna(found[0])
+    assert (None if pd.isna(found[1]) else found[1]) == reason
+    kept, dropped = quality(rows)
+    assert kept["id"].tolist() == (["q0"] if reason else ["q0", "q1"])
+    assert dropped["stage"].tolist() == (["traced"] if reason else [])
+
+
+def test_a_cut_trace_does_not_pass_though_it_has_a_grade_and_a_solution():
+    """The longest are drawn first, and nothing is longer than what ran into its limit."""
+    kept, dropped = quality(
+        pool({"status": "cut", "thinking": "x=1 no. " * 1000}, {"status": "ok"})
+    )
+    assert kept["id"].tolist() == ["q1"] and dropped["reason"].tolist() == ["trace: cut"]
+
+
+def test_overlong_counts_the_tokens_of_the_whole_training_text(tiny_tokenizer):
+    rows = pool({"thinking": "x=4 yes. " * 9}, {"thinking": "é𝑥" * 40}, {"thinking": None})
+    texts = [
+        training_text(tiny_tokenizer, row["question"], row["thinking"] or "", row["attempt"])
+        for row in rows.astype(object).where(rows.notna(), None).to_dict("records")
+    ]
+    for limit in (1, *(len(tiny_tokenizer.encode(text)) + k for text in texts for k in (-1, 0))):
+        slow = [
+            len(tiny_tokenizer.encode(text, add_special_tokens=False)) > limit for text in texts
+        ]
+        assert overlong(rows, tiny_tokenizer, limit).tolist() == slow
 
 
 def test_a_missing_domain_counts_once_domains_are_there():
@@ -112,7 +170,7 @@ def test_every_row_is_kept_or_dropped_with_one_reason():
     kept, dropped = quality(rows)
     assert kept["id"].tolist() == ["q0"]
     assert dropped.values.tolist() == [
-        ["q1", "complete", "no trace"],
+        ["q1", "traced", "no trace"],
         ["q2", "complete", "no reference solution"],
         ["q3", "well formed", "Asymptote figure"],
     ]
@@ -144,6 +202,28 @@ def test_the_funnel_counts_down_beside_the_published_numbers():
     good, first = quality(rows)
     _, second = difficulty(good, ["small", "base"])
     table = funnel(4, pd.concat([first, second]))
-    assert table["n"].tolist() == [4, 3, 2, 1]
-    assert table["published"].tolist() == [59_029, 54_116, 51_581, 24_496]
+    assert table["n"].tolist() == [4, 3, 3, 2, 1]
+    assert table["published"].tolist() == [59_029, None, 54_116, 51_581, 24_496]
+    json.dumps(table.to_dict("records"), allow_nan=False)  # facts
     assert table["step"].tolist() == list(STEPS)
+
+
+def test_a_guesser_gains_nothing_over_answers_dealt_at_random_and_a_solver_does():
+    rng = np.random.default_rng(0)
+    right = rng.choice(["0", "1", "2", "3"], 2000, p=[0.6, 0.2, 0.1, 0.1])
+    group = rng.choice(["a", "b"], 2000)
+    guessed = rng.choice(["0", "1"], 2000)
+    low, high = np.percentile(dealt(guessed, right, group), [0.1, 99.9])
+    assert low <= (guessed == right).sum() <= high
+    knows = np.where(rng.random(2000) < 0.2, right, guessed)
+    assert (knows == right).sum() > dealt(knows, right, group).max()
+
+
+def test_answers_are_dealt_within_their_group_only():
+    said, right = ["A", "B", "7", "8"], ["B", "A", "8", "7"]
+    counts = dealt(said, right, ["choice", "choice", "integer", "integer"], deals=200)
+    assert set(counts) == {0, 2, 4}
+    assert set(dealt(said, right, ["x"] * 4, deals=500)) == {0, 1, 2, 4}
+    assert (
+        dealt(said, right, ["x"] * 4, seed=1).tolist() == dealt(said, right, ["x"] * 4, 1).tolist()
+    )

@@ -9,11 +9,12 @@ import pytest
 from wire import Wire
 
 from s1lib.artifacts import RunError
-from s1lib.providers.calls import Calls, Provider, Reply, Request
+from s1lib.providers.calls import Calls
 from s1lib.providers.claude import Claude
 from s1lib.providers.gemini import Gemini
 from s1lib.providers.openai import OpenAI, split_thinking
 from s1lib.providers.prices import price
+from s1lib.providers.protocol import Provider, Reply, Request
 
 MODELS: dict[str, tuple[Any, str, str]] = {
     "gemini-2.5-flash": (Gemini, "", "GEMINI_API_KEY"),

@@ -224,6 +224,52 @@ def test_a_dry_run_prices_every_hired_role_and_calls_nobody(tmp_path, wire, worl
     assert roles.dry_run(laptop(tmp_path), world).empty
 
 
+def test_a_chapter_is_priced_on_its_own_profile_and_rows(tmp_path, wire, world, monkeypatch):
+    monkeypatch.delenv("GEMINI_API_KEY")  # nobody is called
+    book = paper(tmp_path, models__teacher="gemini-2.5-flash")
+    all_of_it = roles.estimate(book, "teacher", world)
+    half = roles.estimate(book, "teacher", world.head(6))
+    assert (all_of_it.calls, half.calls) == (12, 6)
+    assert half.dollars < all_of_it.dollars < all_of_it.at_most
+    assert str(all_of_it).endswith("$0.00 of $2,000.00 spent")
+    tried = world.assign(attempt="Answer: 1")
+    assert roles.estimate(book, "grader", world).calls == 36
+    assert roles.estimate(book, "grader", tried).calls == 12
+    by_batch = paper(tmp_path, models__teacher="gemini-2.5-flash", calls__batch_api=True)
+    assert roles.estimate(by_batch, "teacher", world).dollars == all_of_it.dollars / 2
+    assert str(roles.estimate(laptop(tmp_path), "teacher", world)) == "no call to make"
+
+
+def test_a_price_is_said_before_the_first_call_and_again_for_what_is_left(
+    tmp_path, wire, world, capsys
+):
+    book = paper(tmp_path, models__teacher="gemini-2.5-flash")
+    roles.teacher(book)(world.head(5))
+    assert capsys.readouterr().out.startswith("teacher: 5 calls to make, 0 stored;")
+    roles.teacher(book)(world)
+    assert capsys.readouterr().out.startswith("teacher: 7 calls to make, 5 stored;")
+
+
+@pytest.mark.parametrize("name", ["teacher", "grader", "classifier"])
+def test_a_role_that_costs_more_than_the_cap_leaves_is_not_begun(tmp_path, wire, world, name):
+    book = paper(tmp_path, models__teacher="gemini-2.5-flash", calls__max_dollars=0.001)
+    with pytest.raises(RunError, match=r"12 calls would cost about .*raise calls\.max_dollars"):
+        getattr(roles, name)(book)(world.assign(attempt="Answer: 1"))
+    assert not wire.attempts
+
+
+def test_what_was_rejected_is_asked_again_when_the_profile_says_so(tmp_path, wire, world):
+    wrong = world.question[3]
+    wire.wrong = lambda prompt: "prompt" if prompt == wrong else ""
+    book = paper(tmp_path, models__teacher="gemini-2.5-flash")
+    assert roles.teacher(book)(world)[3].status == "invalid"
+    wire.wrong = lambda prompt: ""
+    assert roles.teacher(book)(world)[3].status == "invalid"
+    again = paper(tmp_path, models__teacher="gemini-2.5-flash", calls__again="invalid")
+    assert {trace.status for trace in roles.teacher(again)(world)} == {"ok"}
+    assert set(wire.served.values()) == {1}
+
+
 def test_all_roles_share_one_cap(tmp_path, wire, world, attempts):
     book = paper(tmp_path, calls__max_dollars=0.02)
     wire.say = lambda prompt, attempt: "Yes"

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import random
 import shutil
 import signal
@@ -10,8 +11,11 @@ import time
 
 import psutil
 import pytest
-from toybook import FIRST, SECOND, THIRD, call, command, environment, make, notebook, ran
+from toybook import FIRST, ROOT, SECOND, THIRD, call, command, environment, make, notebook, ran
 
+from s1lib.profile import load_profile
+from s1lib.run import state
+from s1lib.run.graph import read_graph
 from s1lib.run.processes import FOLDER, alive
 
 SLOW = f"import time\ntime.sleep(1)\n{FIRST}time.sleep(1)\n"
@@ -148,6 +152,76 @@ def test_a_chapter_without_its_input_says_which_command_makes_it(book):
     result = call(book, "run", "--profile", "smoke", "--only", "02")
     assert result.returncode == 1 and "Traceback" not in result.stderr
     assert "numbers.json is missing" in result.stderr and "--from 01" in result.stderr
+
+
+def test_a_profile_of_snakemake_that_the_user_has_for_other_work_changes_nothing(book, tmp_path):
+    for name, setting in (("cluster", "executor: slurm"), ("dry", "dry-run: true")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text(setting)
+        shutil.rmtree(book / "results")
+        own = {"SNAKEMAKE_PROFILE": str(tmp_path / name)}
+        result = call(book, "run", "--profile", "smoke", "--to", "01", **own)
+        assert result.returncode == 0 and ran(result) == ["01"], result.stderr
+    shutil.copytree(tmp_path / "dry", book / "profiles" / "default")
+    result = call(book, "run", "--profile", "smoke", "--to", "02")
+    assert result.returncode == 0 and ran(result) == ["02"], result.stderr
+
+
+@pytest.mark.parametrize(
+    ("value", "threads"), [("4,2", 4), (" 3 ", 3), ("", None), ("0", None), ("many", None)]
+)
+def test_any_number_of_threads_that_openmp_knows_is_a_number(book, value, threads):
+    result = call(book, "run", "--profile", "smoke", "--only", "01", OMP_NUM_THREADS=value)
+    assert result.returncode == 0, result.stderr
+    status = json.loads((book / "results/smoke/status/01.json").read_text())
+    assert status["threads"] == (threads or len(os.sched_getaffinity(0)))
+
+
+@pytest.mark.parametrize("variable", ["HOME", "XDG_CACHE_HOME", "IPYTHONDIR"])
+def test_a_home_that_cannot_be_written_is_replaced_and_models_are_found_as_before(book, variable):
+    code = "import os\nfrom pathlib import Path\n(Path.home() / 'mark').write_text('')\n"
+    code += "print(os.environ.get('HF_HOME'))"
+    notebook(book / "notebooks" / "03_third.ipynb", code, THIRD)
+    own = {variable: "/proc/nowhere", "HF_HOME": str(book / "notebooks")}
+    own |= {} if variable == "HOME" else {"HOME": str(book / "home")}
+    result = call(book, "run", "--profile", "smoke", **own)
+    assert result.returncode == 0 and ran(result) == ["03"], result.stdout + result.stderr
+    shown = (book / "results/smoke/notebooks/03_third.ipynb").read_text()
+    assert f"{book}/notebooks" in shown
+
+
+def test_pictures_stay_in_the_notebook_and_startup_files_out_of_it(book):
+    startup = book / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "mine.py").write_text("raise SystemExit('mine')\nprint('mine')")
+    draw = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()"
+    notebook(book / "notebooks" / "03_third.ipynb", draw, THIRD)
+    own = {"MPLBACKEND": "agg", "IPYTHONDIR": str(book / "ipython")}
+    assert ran(call(book, "run", "--profile", "smoke", **own)) == ["03"]
+    shown = (book / "results/smoke/notebooks/03_third.ipynb").read_text()
+    assert "image/png" in shown and "mine" not in shown
+
+
+def test_whatever_else_stops_snakemake_is_said(book):
+    (book / "Snakefile").write_text("this is no snakefile")
+    result = call(book, "run", "--profile", "smoke", "--from", "01")
+    assert result.returncode == 1
+    assert "Snakemake stopped before any chapter: " in result.stderr
+
+
+def test_a_time_is_expected_only_from_a_run_of_the_same_settings(book):
+    """The reference trained three models where the default is one, and said 35 minutes for 13."""
+    profile, chapter = load_profile("smoke", book / "results" / "smoke"), read_graph(book)[0]
+    seconds = json.loads((profile.run / "status" / "01.json").read_text())["seconds"]
+    same, other = (state.ingredients(chapter, profile, given) for given in ({}, {"count": 4}))
+    assert state.expected(chapter, profile.run, same) == seconds
+    assert state.expected(chapter, profile.run, other) is None
+    (book / "s1lib" / "toy.py").write_text("def double(k):\n    return k + k\n")
+    edited = state.ingredients(chapter, profile, {})
+    assert edited != same and state.expected(chapter, profile.run, edited) == seconds
+    assert all(
+        state.expected(c, ROOT / "results" / "laptop", same) is None for c in read_graph(ROOT)
+    )
 
 
 def test_a_run_folder_that_cannot_be_used_is_one_line(book):

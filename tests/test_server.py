@@ -53,6 +53,9 @@ class Wire:
                     return
                 status = int(fault) if fault.isdigit() else 200
                 reply = {"error": "no"} if status != 200 else wire.complete(body)
+                if fault == "abort":  # with what there is so far, or with nothing
+                    ids = reply["choices"][0]["token_ids"][: len(wire.seen) % 2]
+                    reply["choices"][0].update(token_ids=ids, finish_reason="abort")
                 if fault == "no ids":
                     del reply["choices"][0]["token_ids"]
                 text = b"<html>" if fault == "garbage" else json.dumps(reply).encode()
@@ -243,6 +246,19 @@ def remote_job(remote, prompt):
 
     found = remote._marks(None, ())
     return Job(remote._new(prompt, 0, found, ANSWER)(None), 0)
+
+
+def test_a_request_that_the_server_aborted_is_asked_again(wire, remote, decoder, prompts):
+    """An abort without tokens once ended the call with a question about the window."""
+    wire.faults = ["abort", "abort"]
+    found = remote.generate(prompts[:1], Forcing(budget=8))
+    assert [one.ids for one in found] == [
+        one.ids for one in decoder.generate(prompts[:1], Forcing(budget=8))
+    ]
+    assert wire.faults == []
+    wire.faults = ["abort"] * 6
+    with pytest.raises(RunError, match=r"no answer to prompt 0 in 6 tries \(.*aborted"):
+        remote.generate(prompts[:1], Forcing(budget=8))
 
 
 def test_a_delimiter_of_several_tokens_cannot_be_banned_by_a_server(remote, prompts):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +13,13 @@ import pandas as pd
 import pytest
 
 from s1lib.artifacts import RunError
+from s1lib.benchmarks import BENCHMARKS, Part
 from s1lib.profile import load_profile
+from s1lib.questions.collection import benchmarks, collect, composition, held_out, share_out
+from s1lib.questions.decontaminate import REMOVALS
+from s1lib.questions.hub import from_hub, hub_loader
 from s1lib.questions.schema import validate
-from s1lib.questions.sources import (
-    BENCHMARKS,
-    SOURCES,
-    Part,
-    benchmarks,
-    collect,
-    composition,
-    from_hub,
-    held_out,
-    hub_loader,
-    share_out,
-)
+from s1lib.questions.sources import SOURCES
 
 GPQA_ROW = {
     "Question": "Which gas is noble?\n",
@@ -269,8 +264,82 @@ def test_aime_stops_at_2022():
 
 
 def test_a_source_whose_columns_changed_says_which():
-    with pytest.raises(RunError, match="jeebench has no column gold"):
+    with pytest.raises(RunError, match=r"row 0 of JEEBench \(.*jeebench\) has no column gold"):
         from_hub(SOURCES["JEEBench"], lambda hub, part: [{"question": "q", "subject": "phy"}])
+
+
+def with_cell(name: str, column: str, value: Any) -> Callable[[str, Part], list[dict[str, Any]]]:
+    """The rows of a source with one cell changed in the last row of each part that has it."""
+
+    def read(hub: str, part: Part) -> list[dict[str, Any]]:
+        found = load(hub, part)
+        if hub != SOURCES[name].hub or not found or column not in found[-1]:
+            return found
+        return [*found[:-1], found[-1], {**found[-1], column: value}]
+
+    return read
+
+
+def without(name: str, column: str) -> Callable[[str, Part], list[dict[str, Any]]]:
+    def read(hub: str, part: Part) -> list[dict[str, Any]]:
+        return [{k: v for k, v in row.items() if k != column} for row in load(hub, part)]
+
+    return read
+
+
+CELLS = [
+    (name, part, column, kind)
+    for name, source in SOURCES.items()
+    for part in source.parts
+    for column, kind in {**source.columns, **part.columns}.items()
+    if load(source.hub, part)
+]
+
+
+@pytest.mark.parametrize(("name", "part", "column", "kind"), CELLS)
+def test_any_empty_cell_is_a_counted_row_or_an_empty_feature(name, part, column, kind):
+    source = replace(SOURCES[name], parts=(part,))
+    table, rejected = validate(from_hub(source, with_cell(name, column, None)))
+    before, _ = validate(from_hub(source, load))
+    if isinstance(None, kind):
+        assert not any("column" in reason for reason in rejected["reason"])
+    else:
+        assert f"nothing in column {column}" in rejected["reason"].tolist()
+    assert set(before["question"]) <= set(table["question"])
+
+
+@pytest.mark.parametrize(("name", "part", "column", "kind"), CELLS)
+def test_any_missing_column_is_one_sentence_with_source_row_and_column(name, part, column, kind):
+    source = replace(SOURCES[name], parts=(part,))
+    with pytest.raises(RunError, match=rf"row 0 of .* has no column {column}: .*revisions.json"):
+        from_hub(source, without(name, column))
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "value", "found"),
+    [
+        ("AIME", "ID", 2021, "int"),
+        ("AGIEval", "options", "(A) x", "str"),
+        ("USACO", "question", {"text": "Cows"}, "dict"),
+        ("xword", "output", ["ELM"], "list"),
+    ],
+)
+def test_a_column_of_another_type_is_an_error_and_not_a_row(name, column, value, found):
+    with pytest.raises(RunError, match=rf"row \d of {name} .* has {found} in column {column}: "):
+        from_hub(SOURCES[name], with_cell(name, column, value))
+
+
+def test_a_column_in_which_nothing_is_left_is_an_error():
+    empty = [{"question": None}, {"question": None}]
+    with pytest.raises(RunError, match=r"no row of USACO .* has anything in column question"):
+        from_hub(SOURCES["USACO"], lambda hub, part: empty)
+
+
+def test_rows_with_empty_cells_take_no_place_in_a_quota():
+    many = [{"input": f"### Clue: {i} is it", "output": "x"} for i in range(1000)]
+    holes = [{"input": None, "output": "x"}] * 5
+    table, rejected = validate(from_hub(SOURCES["xword"], lambda hub, part: holes + many))
+    assert (len(table), len(rejected)) == (1000, 5)
 
 
 def test_rows_are_shuffled_as_datasets_does_before_a_quota():
@@ -284,7 +353,8 @@ def test_rows_are_shuffled_as_datasets_does_before_a_quota():
 def test_the_hub_profile_collects_all_sources_in_the_references_order():
     table = collect(load_profile("paper"), load)
     assert list(dict.fromkeys(table["source"])) == list(SOURCES)
-    assert composition(table)["source"].iloc[0] == "NuminaMATH"
+    none = pd.DataFrame(columns=list(REMOVALS))
+    assert composition(table, none)["source"].iloc[0] == "NuminaMATH"
 
 
 def test_an_unknown_source_is_named():
@@ -308,6 +378,51 @@ def test_benchmarks_come_in_the_evaluation_layout():
     against = held_out(book, table.reset_index(), with_aime)
     assert set(against["benchmark"]) <= {item.name for item in BENCHMARKS}
     assert "In diamond too?" in set(against["question"])
+
+
+@pytest.mark.parametrize(
+    ("hub", "column"),
+    [
+        ("simplescaling/aime24_nofigures", "problem"),
+        ("simplescaling/aime24_nofigures", "answer"),
+        ("AI-MO/aimo-validation-aime", "problem"),
+        ("Idavidrein/gpqa", "Incorrect Answer 2"),
+    ],
+)
+def test_a_benchmark_that_lacks_a_column_or_a_cell_says_which(hub, column):
+    book, aime = load_profile("paper"), {"problem": "Find n.", "answer": 204}
+
+    def collected(broken: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        def read(asked: str, part: Part) -> list[dict[str, Any]]:
+            found = load(asked, part) or [aime]
+            return list(map(broken, found)) if asked == hub else found
+
+        held_out(book, benchmarks(book, read), read)
+
+    with pytest.raises(RunError, match=rf"row 0 of \S+ \({hub}.* nothing in column {column}: "):
+        collected(lambda row: {**row, column: None})
+    with pytest.raises(RunError, match=rf"row 0 of \S+ \({hub}.* no column {column}: "):
+        collected(lambda row: {name: cell for name, cell in row.items() if name != column})
+
+
+def test_the_hubs_own_parquet_copy_of_a_script_is_read_by_its_folders(tmp_path: Path):
+    """Its configurations are folders and have no name there, and `few_shot` is no usual split."""
+    for config, found in ROWS["baber/agieval"].items():
+        for split, row in zip(("test", "few_shot"), found * 2, strict=False):
+            folder = tmp_path / "baber" / "agieval" / str(config) / split
+            folder.mkdir(parents=True)
+            pd.DataFrame([row]).to_parquet(folder / "0000.parquet")
+    parts = tuple(part for part in SOURCES["AGIEval"].parts if part.config in ROWS["baber/agieval"])
+    read = from_hub(replace(SOURCES["AGIEval"], parts=parts), hub_loader(str(tmp_path)))
+    assert {row["question"] for row in read} == {row["question"] for row in rows("AGIEval")}
+
+
+def test_why_a_count_differs_says_what_was_removed_for_which_benchmark_or_source():
+    kept = pd.DataFrame({"source": ["AIME", "MATH"]})
+    removals = pd.DataFrame({"source": ["AIME"] * 3, "against": ["MATH", "aime22-24", "MATH"]})
+    why = composition(kept, removals).set_index("source")["why"]
+    assert why["AIME"].endswith("; removed: 2 for MATH, 1 for aime22-24")
+    assert composition(kept, removals, "world").set_index("source").loc["MATH", "why"] == ""
 
 
 def test_shares_follow_table_7_and_leave_nobody_out():

@@ -81,10 +81,10 @@ def environment() -> dict[str, str]:
     return {**outside, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "2"}
 
 
-def call(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`python -m s1lib ...` in the folder of the book."""
+def call(root: Path, *arguments: str, **own: str) -> subprocess.CompletedProcess[str]:
+    """`python -m s1lib ...` in the folder of the book, with variables of the user's own."""
     return subprocess.run(
-        command(*arguments), cwd=root, env=environment(), capture_output=True, text=True
+        command(*arguments), cwd=root, env=environment() | own, capture_output=True, text=True
     )
 
 

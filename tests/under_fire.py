@@ -1,5 +1,8 @@
 """Calls under fire: the real clients against the wire server, faults mixed in, SIGKILL at random.
 
+A quarter of the questions travels in batches, which come back in another order, short, and once
+without the keys of the questions; and for a while the account is empty.
+
 `python tests/under_fire.py` runs the full version (5,000 requests, ten kills) and puts its row into
 the benchmarks; `tests/test_calls.py` runs a small one.
 """
@@ -26,34 +29,47 @@ from benchmarks import RESULTS, merge  # noqa: E402
 from wire import Wire  # noqa: E402
 
 from s1lib.artifacts import RunError  # noqa: E402
-from s1lib.providers.calls import Calls, Provider, Request  # noqa: E402
+from s1lib.providers.calls import Calls  # noqa: E402
 from s1lib.providers.claude import Claude  # noqa: E402
 from s1lib.providers.gemini import Gemini  # noqa: E402
+from s1lib.providers.protocol import Provider, Request  # noqa: E402
 from s1lib.providers.store import Store  # noqa: E402
 
-CAPPED = 3  # exit code of a child that stopped at the cap
+STOPPED = 3  # exit code of a child that stopped with a sentence
 MODELS = ("gemini-2.5-flash", "claude-haiku-4-5")
 MAX_TOKENS = 256
 
 
-def questions(n: int) -> list[list[Request]]:
-    """One list of requests per model, `n` in all."""
-    return [
+def questions(n: int) -> list[tuple[bool, list[Request]]]:
+    """Lists of requests per model, `n` in all, and whether they travel in batches."""
+    asked = [
         [Request(model, f"{model}, question {i}", MAX_TOKENS) for i in range(part, n, len(MODELS))]
         for part, model in enumerate(MODELS)
     ]
+    cut = 3 * n // (4 * len(MODELS))
+    return [
+        (batch, part[cut:] if batch else part[:cut]) for batch in (False, True) for part in asked
+    ]
+
+
+def say(prompt: str, attempt: int) -> str:
+    """An answer that tells which question it belongs to, sometimes with half a surrogate pair."""
+    return f"Answer to {prompt}" + "\ud83d" * prompt.endswith("3")
 
 
 def child(store: str, url: str, n: int, concurrency: int, cap: float) -> int:
     """Ask everything; this is the process that gets killed."""
     providers: tuple[Provider, ...] = (Gemini(url), Claude(url))
-    for requests, provider in zip(questions(n), providers, strict=True):
-        calls = Calls(Path(store), provider, cap, concurrency, tries=8, timeout=20.0, backoff=0.02)
+    for (batch, requests), provider in zip(questions(n), providers * 2, strict=True):
+        calls = Calls(
+            *(Path(store), provider, cap, concurrency),
+            **{"batch": batch, "tries": 8, "timeout": 20.0, "backoff": 0.02, "poll": 0.05},
+        )
         try:
             calls.map(requests)
         except RunError as error:
             print(error)
-            return CAPPED
+            return STOPPED
     return 0
 
 
@@ -62,19 +78,27 @@ def under_fire(folder: Path, n: int, kills: int, concurrency: int, seed: int = 0
 
     The first cap is too low, so that a run ends at it as well; after every child the bill of the
     server is compared with the books and with the cap. An answer is paid again (`paid_again`)
-    when it was served once more than calls of its question were lost in flight; a Retry-After
-    that was lost in flight cannot be kept either.
+    when it was served once more than calls of its question were lost in flight or came back in
+    a batch without its key; a pause that was lost in flight cannot be kept either. A `wrong_pair`
+    is an answer that is stored under another question.
     """
     rng = random.Random(seed)
     marks = sorted(rng.sample(range(concurrency, n - concurrency), kills))
     store = folder / "calls.sqlite"
     secrets = dict.fromkeys(("GEMINI_API_KEY", "ANTHROPIC_API_KEY"), "a-key-for-the-test")
     env = {**os.environ, **secrets, "TQDM_DISABLE": "1"}
-    cap, capped, killed, over_cap = n * 1e-4, 0, 0, 0
+    cap, capped, killed, over_cap, emptied = n * 1e-4, 0, 0, 0, False
     in_flight: list[int] = []
-    wire = Wire(faults=0.3, refused=0.02, empty=0.02, latency=0.02, rare={"hang": 0.05}, seed=seed)
+    requests = [request for _, part in questions(n) for request in part]
+    wire = Wire(
+        **{"faults": 0.3, "refused": 0.02, "empty": 0.02, "latency": 0.02, "seed": seed},
+        **{"rare": {"hang": 0.05}, "say": say, "shuffled": True, "short": True, "nameless": True},
+        expire={request.prompt for request in requests if rng.random() < 0.05},
+    )
     with wire:
         while True:
+            dry = killed > 0 and not emptied  # once, the account is empty for a child's lifetime
+            wire.situation, emptied = "account" if dry else "", emptied or dry
             command = [sys.executable, __file__, "child", str(store), wire.url, str(n)]
             with open(folder / "log.txt", "a", encoding="utf-8") as log:
                 process = subprocess.Popen(
@@ -87,25 +111,28 @@ def under_fire(folder: Path, n: int, kills: int, concurrency: int, seed: int = 0
                 process.send_signal(signal.SIGKILL)
                 killed += 1
             code = process.wait()
+            wire.nameless = wire.nameless and not wire.unkeyed
             over_cap += wire.billed > cap
             with Store(store) as books:
                 over_cap += books.spent > cap or wire.billed > books.spent
                 in_flight.append(books.lost.calls)
-            if code == CAPPED:
-                capped, cap = capped + 1, cap * 4
+            if code == STOPPED:
+                capped, cap = capped + (not dry), cap * (1 if dry else 4)
             elif code == 0:
                 break
             elif code != -signal.SIGKILL:
                 raise RuntimeError((folder / "log.txt").read_text(encoding="utf-8")[-2000:])
-    requests = [request for part in questions(n) for request in part]
     with Store(store) as books:
-        stored = len(books.get(request.key for request in requests))
+        answers = books.get(request.key for request in requests)
         lost = Counter(books.keys("killed"))
         keys = [(request.prompt, request.key) for request in requests]
-        again = [wire.served[prompt] - 1 - lost[key] for prompt, key in keys]
+        again = [wire.served[p] - 1 - lost[k] - wire.unkeyed[p] for p, k in keys]
+        pairs = [(answers[k]["text"], say(p, 1).replace("\ud83d", "\ufffd")) for p, k in keys]
         return {
             "questions": n,
-            "stored": stored,
+            "stored": len(answers),
+            "wrong_pairs": sum(text not in ("", right) for text, right in pairs),
+            "without_key": wire.unkeyed.total(),
             "kills": killed,
             "capped": capped,
             "over_cap": over_cap,

@@ -18,9 +18,12 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
+from recorded import RECORDED, recorded
+
 from s1lib.providers.prices import Usage, price
 
-FAULTS = ("429", "429 seconds", "429 date", "500", "503", "hang", "drop", "cut", "malformed")
+REFUSED = ("minute", "silent", "busy", "broken", "inside")  # bodies of `recorded.py`
+FAULTS = (*REFUSED, "429 date", "hang", "drop", "cut", "malformed")
 PERHAPS_BILLED = {"hang", "drop", "cut", "malformed"}
 HANG = 60.0  # seconds
 
@@ -31,8 +34,11 @@ class Wire:
 
     `faults` is the share of early attempts (the first `stubborn` of each prompt) that go wrong,
     `refused` and `empty` the shares of prompts that never get a text. `status` makes every
-    request fail with that code. `say(prompt, attempt)` and `think(prompt)` write the answers, the
-    first attempt being 1. `batch_looks` is how often a batch is looked at before it ends.
+    request fail with that code; `situation` with what is recorded for it, and `wrong(prompt)` names
+    the situation of one prompt, if any. `say(prompt, attempt)` and `think(prompt)` write the
+    answers, the first attempt being 1. `batch_looks` is how often a batch is looked at before it
+    ends; of Gemini's, `shuffled` and `nameless` bring replies in another order and without keys,
+    and all leave out the prompts of `expire` once, with `short` without a trace.
     """
 
     faults: float = 0.0
@@ -44,6 +50,8 @@ class Wire:
     latency: float = 0.0
     status: int = 0
     message: str = "no"
+    situation: str = ""
+    wrong: Callable[[str], str] = lambda prompt: ""
     seed: int = 0
     batch_looks: int = 2
     say: Callable[[str, int], str] = lambda prompt, attempt: f"Answer: {len(prompt)}"
@@ -60,6 +68,10 @@ class Wire:
     requests: list[dict[str, Any]] = field(default_factory=list)
     batches: dict[str, dict[str, Any]] = field(default_factory=dict)
     expire: set[str] = field(default_factory=set)  # prompts that batches leave out once
+    short: bool = False
+    shuffled: bool = False
+    nameless: bool = False
+    unkeyed: Counter[str] = field(default_factory=Counter)  # answers without a key, per prompt
 
     def __enter__(self) -> Wire:
         self._loop = asyncio.new_event_loop()
@@ -141,6 +153,9 @@ class Wire:
             await self._write(writer, error, self.status)
             return True
         path = path.split("?")[0]
+        if self.situation:
+            await self._refuse(writer, path, self.situation)
+            return True
         if "batch" in path:
             await self._write(writer, *self._batch(method, path, body))
             return True
@@ -148,6 +163,9 @@ class Wire:
         prompt, model = _prompt(body), body.get("model") or path.split("/")[-1].split(":")[0]
         attempt = self.attempts[prompt]
         self.attempts[prompt] += 1
+        if situation := self.wrong(prompt):
+            await self._refuse(writer, path, situation)
+            return True
         self.early[prompt] += datetime.now(UTC) < self.not_before.pop(
             prompt, datetime.min.replace(tzinfo=UTC)
         )
@@ -163,10 +181,25 @@ class Wire:
             self.served[prompt] += 1
         if not fault or fault in PERHAPS_BILLED:
             self.billed += self._dollars(prompt, model)
-        return await self._send(writer, self._text(path, prompt, model), fault, prompt)
+        if fault == "minute":
+            self.not_before[prompt] = datetime.now(UTC) + timedelta(seconds=self.pause)
+        if fault in REFUSED:
+            await self._refuse(writer, path, fault)
+            return True
+        return await self._send(writer, path, self._text(path, prompt, model), fault, prompt)
+
+    async def _refuse(
+        self,
+        writer: asyncio.StreamWriter,
+        path: str,
+        situation: str,
+        headers: Iterable[str] = (),
+    ) -> None:
+        status, lines, body = recorded(provider(path), situation, self.pause)
+        await self._write(writer, body, status, [*lines, *headers])
 
     async def _send(
-        self, writer: asyncio.StreamWriter, reply: Any, fault: str, prompt: str
+        self, writer: asyncio.StreamWriter, path: str, reply: Any, fault: str, prompt: str
     ) -> bool:
         if fault == "hang":
             await asyncio.sleep(HANG)
@@ -175,17 +208,11 @@ class Wire:
         elif fault == "malformed":
             await self._write(writer, json.dumps(reply).encode()[:-9])
             return True
-        elif fault[:3].isdigit():
-            headers = []
-            if fault == "429 seconds":
-                self.not_before[prompt] = datetime.now(UTC) + timedelta(seconds=self.pause)
-                headers = [f"retry-after: {self.pause}"]
-            elif fault == "429 date":
-                soon = (datetime.now(UTC) + timedelta(seconds=1)).replace(microsecond=0)
-                self.not_before[prompt] = soon
-                headers = [f"retry-after: {format_datetime(soon, usegmt=True)}"]
-            error = {"error": {"code": int(fault[:3]), "message": "busy", "type": "busy"}}
-            await self._write(writer, error, int(fault[:3]), headers)
+        elif fault == "429 date":
+            soon = (datetime.now(UTC) + timedelta(seconds=1)).replace(microsecond=0)
+            self.not_before[prompt] = soon
+            header = f"retry-after: {format_datetime(soon, usegmt=True)}"
+            await self._refuse(writer, path, "silent", [header])
             return True
         elif not fault:
             await self._write(writer, reply)
@@ -311,26 +338,35 @@ class Wire:
         replies = []
         for item in batch["body"]["batch"]["inputConfig"]["requests"]["requests"]:
             prompt = _prompt(item["request"])
-            if prompt in self.expire:
-                self.expire.discard(prompt)
-                batch.setdefault("left", set()).add(prompt)
-            if prompt in batch.get("left", ()):
+            self._leave_out(batch, prompt)
+            if prompt in batch["left"]:
+                if self.short:
+                    continue
                 reply: dict[str, Any] = {"error": {"code": 4, "message": "expired"}}
+            elif situation := self.wrong(prompt):
+                said = RECORDED["gemini"][situation][2]["error"]
+                code = {"INVALID_ARGUMENT": 3, "FAILED_PRECONDITION": 9}.get(said["status"], 13)
+                reply = {"error": {"code": code, "message": said["message"]}}
             else:
                 self._bill(batch, prompt, model)
+                self.unkeyed[prompt] += self.nameless and not batch.get("billed")
                 reply = {"response": self._text(batch["path"], prompt, model)}
-            replies.append({**reply, "metadata": item["metadata"]})
+            replies.append(reply if self.nameless else {**reply, "metadata": item["metadata"]})
         batch["billed"] = True
-        return replies
+        return random.Random(name).sample(replies, len(replies)) if self.shuffled else replies
 
     def _results(self, name: str) -> Iterable[dict[str, Any]]:
         batch = self.batches[name]
         lines = []
         for item in reversed(batch["body"]["requests"]):
             prompt, model = _prompt(item["params"]), item["params"]["model"]
-            if prompt in self.expire:
-                self.expire.discard(prompt)
+            self._leave_out(batch, prompt)
+            if prompt in batch["left"]:
+                if self.short:
+                    continue
                 result: dict[str, Any] = {"type": "expired"}
+            elif situation := self.wrong(prompt):
+                result = {"type": "errored", "error": RECORDED["claude"][situation][2]}
             else:
                 self._bill(batch, prompt, model)
                 message = self._text("/v1/messages", prompt, model)
@@ -338,6 +374,19 @@ class Wire:
             lines.append({"custom_id": item["custom_id"], "result": result})
         batch["billed"] = True
         return lines
+
+    def _leave_out(self, batch: dict[str, Any], prompt: str) -> None:
+        left = batch.setdefault("left", set())
+        if prompt in self.expire:
+            self.expire.discard(prompt)
+            left.add(prompt)
+
+
+def provider(path: str) -> str:
+    """Whose wire format a path belongs to."""
+    if "messages" in path:
+        return "claude"
+    return "gemini" if ":" in path or "v1beta" in path else "openai"
 
 
 def _prompt(body: dict[str, Any]) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -29,31 +30,90 @@ def read_samples(
 ) -> tuple[list[Generation], list[Problem]]:
     """The generations of a `samples_<task>_<date>.jsonl`, and its problems (without prompts).
 
-    Several responses of one document become samples 0, 1, ... Such files hold text, so ids are
-    encoded anew and may differ from what was sampled; which tokens were forced is not in them.
-    A problem's id is the key of its question (`s1lib.questions`), or of its document's number.
-    Raises `RunError` naming the line that is no sample.
+    Several responses of one document become samples 0, 1, ... The harness writes a document once
+    for each of its filters, which look at the same responses; those of the first are read. Such
+    files hold text, so ids are encoded anew and may differ from what was sampled; which tokens
+    were forced is not in them. A problem's id is the key of its question (`s1lib.questions`), or
+    of its document's number. Raises `RunError` naming the line that is no sample of text.
     """
     path = Path(path)
     task = benchmark or re.sub(r"^samples_|_\d{4}-\d\d-\d\d.*$", "", path.stem)
     found: list[Generation] = []
-    problems: list[Problem] = []
+    problems: dict[str, Problem] = {}
+    samples: Counter[str] = Counter()
+    for number, row in _rows(path):
+        try:
+            name, target, texts = _name(task, row), _target(row["target"]), _texts(row)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            reason = error.args[0] if type(error) is ValueError else "is no sample of lm-eval"
+            raise RunError(f"{path.name}, line {number} {reason}: cut it") from None
+        key = sha256(name.encode("utf-8", "replace")).hexdigest()[:16]
+        problem = Problem(key, (), task, name, target, _kind(target))
+        if problems.setdefault(key, problem).answer != target:
+            raise RunError(
+                f"{path.name}, line {number} has another target than an earlier line with the same"
+                " question: keep one of the two"
+            )
+        for text in texts:
+            found.append(_generation(key, text, tokenizer, delimiters, task, samples[key]))
+            samples[key] += 1
+    if not found:
+        raise RunError(f"{path.name} holds no sample: was the run that wrote it stopped?")
+    return found, list(problems.values())
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line number and row of the file's first filter. A line ends in `\\n` and nowhere else: text
+    in it may hold what `str.splitlines` takes for an end."""
     if not path.is_file():
         raise RunError(f"{path} is missing: give a samples_*.jsonl written with --log_samples")
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise RunError(f"{path.name} is not UTF-8 (byte {error.start}): convert it") from None
+    first: Any = None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
             row = json.loads(line)
-            doc, target, responses = row["doc"], str(row["target"]), row["resps"]
-            question = next((doc[k] for k in ("problem", "Question", "question") if k in doc), None)
-            name = str(question) if question is not None else f"{task}/{row['doc_id']}"
-        except (ValueError, KeyError, TypeError):
+            kind = (row.get("filter"),)
+        except (ValueError, AttributeError, RecursionError):
             raise RunError(f"{path.name}, line {number} is no sample of lm-eval: cut it") from None
-        key = sha256(name.encode()).hexdigest()[:16]
-        problems.append(Problem(key, (), task, str(question or ""), target, _kind(target)))
-        texts = responses[0] if responses and isinstance(responses[0], list) else responses
-        for sample, text in enumerate(texts):
-            found.append(_generation(key, str(text), tokenizer, delimiters, task, sample))
-    return found, problems
+        first = first or kind
+        if kind == first:
+            yield number, row
+
+
+def _name(task: str, row: dict[str, Any]) -> str:
+    """The question, or task and number of a document that has none."""
+    doc = row["doc"]
+    asked = [doc[k] for k in ("problem", "Question", "question") if isinstance(doc.get(k), str)]
+    return asked[0] if asked else f"{task}/{row['doc_id']}"
+
+
+def _target(target: Any) -> str:
+    if not isinstance(target, str | int | float):
+        raise ValueError("has no single target")
+    return str(target)
+
+
+def _texts(row: dict[str, Any]) -> list[str]:
+    """The responses of a document. A task that generates makes one request for it."""
+    responses = row["resps"]
+    if responses and isinstance(responses[0], list):
+        if len(responses) > 1:
+            raise ValueError("holds several requests, of log-likelihoods and not of text")
+        responses = responses[0]
+    arguments = row.get("arguments")
+    scored = isinstance(arguments, list) and any(
+        len(one) > 1 and isinstance(one[1], str) for one in arguments if isinstance(one, list)
+    )
+    if scored or not responses or not all(isinstance(text, str) for text in responses):
+        raise ValueError("holds no text, as a task of log-likelihoods has none")
+    if len(responses) == 2 and responses[1] in ("True", "False"):
+        raise ValueError("holds a log-likelihood and not text")
+    return list(responses)
 
 
 def _generation(
@@ -64,6 +124,9 @@ def _generation(
     task: str,
     sample: int,
 ) -> Generation:
+    # Half a surrogate pair is no text to a tokenizer.
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
     def ids(part: str) -> tuple[int, ...]:
         return tuple(tokenizer.encode(part, add_special_tokens=False))
 
@@ -98,8 +161,8 @@ def write_samples(
 ) -> Path:
     """Write generations of one setting, one line per problem with all its samples.
 
-    Thinking and answer are written as the
-    reference's harness logs them: text from the opening delimiter to the end of the answer.
+    Thinking and answer are written as the reference's harness logs them: text from the opening
+    delimiter to the end of the answer.
     """
     known = {one.id: one for one in problems}
     rows: dict[str, dict[str, Any]] = {}

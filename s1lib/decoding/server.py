@@ -232,9 +232,13 @@ class ServerDecoder(Decoder):
                     f"{reply.text[:200]}): check window and server version"
                 )
             try:
-                return reply.json()
+                answer = reply.json()
             except ValueError:
                 why = "a reply that is not JSON"
+                continue
+            if not _aborted(answer):
+                return answer
+            why = "the server aborted the request"
         raise RunError(
             f"the server at {at} gave no answer to prompt {problem} in {TRIES} tries "
             f"({why}). {_start(self.name)}"
@@ -248,6 +252,12 @@ def shown(url: str) -> str:
 
 def _start(model: str) -> str:
     return f"Start one with: python -m s1lib serve --model {model}"
+
+
+def _aborted(reply: Any) -> bool:
+    """Whether the server gave the request up, as vLLM does when it is out of memory or restarts."""
+    choices = reply.get("choices") if isinstance(reply, dict) else None
+    return any(choice.get("finish_reason") == "abort" for choice in choices or ())
 
 
 def _tokens(reply: dict[str, Any], machine: Machine, url: str) -> list[int]:

@@ -11,36 +11,55 @@ import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from s1lib.artifacts import RunError
-from s1lib.providers.faults import explain
+from s1lib.providers.faults import Failure, explain
+from s1lib.providers.prices import price
+from s1lib.providers.protocol import BatchProvider, Fetched, Reply
+from s1lib.providers.run import Run
 from s1lib.providers.store import Batch
-
-if TYPE_CHECKING:
-    from s1lib.providers.calls import BatchProvider, Reply, Run
 
 T = TypeVar("T")
 SIZE = 10_000  # requests in one batch
 BYTES = 15_000_000  # of prompts in one batch
+FIRST = 50  # requests in the first batch: does the provider bring answers back under their keys?
 
 
 async def collect(run: Run, provider: BatchProvider) -> None:
-    """Collect what earlier runs sent of this; send the rest too, if the run uses batches."""
+    """Collect what earlier runs sent of this; send the rest too, if the run uses batches.
+
+    Returns with requests in the queue if batches turn out to be of no use.
+    """
     waiting = [
         b for b in run.store.batches(provider.name) if not run.todo.keys().isdisjoint(b.keys)
     ]
     underway = {key for batch in waiting for key in batch.keys}
     run.queue = deque(key for key in run.queue if key not in underway)
     tries: Counter[str] = Counter()
-    while (waiting or (run.calls.batch and run.queue)) and not run.halted.is_set():
-        while run.calls.batch and (batch := _pack(run)):
+    useful = run.settings.batch
+    while (waiting or (useful and run.queue)) and not run.halted.is_set():
+        proven = run.store.matched(provider.name)
+        while useful and (proven or not waiting):
+            batch = _pack(run, SIZE if proven else FIRST)
+            if not batch:
+                break
             waiting.append(batch)
         if not waiting:
             return run.capped(run.todo[run.queue[0]].worst(batch=True))
-        waiting = [batch for batch in waiting if not await _collected(run, provider, batch, tries)]
+        open_batches = []
+        for batch in waiting:
+            fetched = await _ended(run, provider, batch)
+            if fetched is None:
+                open_batches.append(batch)
+                continue
+            _settle(run, batch, fetched, tries)
+            if fetched.lost and useful:
+                useful = False
+                print(f"{provider.name} brings answers back without their keys: no more batches")
+        waiting = open_batches
         if waiting:
-            await run.sleep(run.calls.poll)
+            await run.sleep(run.settings.poll)
     for batch in [batch for batch in waiting if not batch.sent]:
         _drop(run, batch, "not sent")
         waiting.remove(batch)
@@ -48,49 +67,64 @@ async def collect(run: Run, provider: BatchProvider) -> None:
         print(f"{len(waiting)} batches are still being worked on: run again to collect them")
 
 
-def _pack(run: Run) -> Batch | None:
-    """Note a batch of as many waiting requests of one model as the cap and its size allow."""
+def _pack(run: Run, most: int) -> Batch | None:
+    """Note a batch of as many waiting requests of one model as `most`, cap and size allow."""
     reserved: dict[str, float] = {}
     size = total = 0.0
     model = run.todo[run.queue[0]].model if run.queue else ""
-    while run.queue and len(reserved) < SIZE:
+    while run.queue and len(reserved) < most:
         request = run.todo[run.queue[0]]
         worst = request.worst(batch=True)
         size += len(request.system.encode()) + len(request.prompt.encode())
         total += worst
         full = reserved and (size > BYTES or request.model != model)
-        if full or run.store.spent + total > run.calls.cap:
+        if full or run.store.spent + total > run.settings.cap:
             break
         reserved[run.queue.popleft()] = worst
     if not reserved:
         return None
     label = f"s1-{uuid.uuid4().hex[:16]}"
-    batch = Batch(label, run.calls.provider.name, model, list(reserved), time.time())
+    batch = Batch(label, run.settings.provider.name, model, list(reserved), time.time())
     run.store.send_batch(batch, reserved)
     return batch
 
 
-async def _collected(run: Run, provider: BatchProvider, batch: Batch, tries: Counter[str]) -> bool:
-    """Whether the batch has ended; if so, its answers are stored and the rest asked again."""
-    store = run.store
-    replies: dict[str, Reply] | None = {}
+async def _ended(run: Run, provider: BatchProvider, batch: Batch) -> Fetched | None:
+    """What a batch has come back with, or None while it is being worked on."""
+    fetched: Fetched | None = Fetched({})  # of one that never arrived
     if await _steady(run, lambda: _arrived(run, provider, batch)):
-        replies = await _steady(run, lambda: provider.fetch(str(batch.remote), batch.keys))
-    if replies is None or run.halted.is_set():
-        return False
-    for key, (call, worst) in store.flying(batch.label).items():
-        if key in replies:
-            request = run.todo.get(key)
-            run.record(call, request or batch.model, replies[key], worst, batch=True)
+        fetched = await _steady(run, lambda: provider.fetch(str(batch.remote), batch.keys))
+    return None if run.halted.is_set() else fetched
+
+
+def _settle(run: Run, batch: Batch, fetched: Fetched, tries: Counter[str]) -> None:
+    """Store what came back under its key; the rest is asked again.
+
+    An answer without its key is paid for and belongs to nobody: its place in the list proves
+    nothing. Only its price is put on the books, with the calls that are missing an answer.
+    """
+    lost = deque(fetched.lost)
+    for key, (call, worst) in run.store.flying(batch.label).items():
+        outcome, request = fetched.outcomes.get(key), run.todo.get(key)
+        if isinstance(outcome, Reply):
+            run.record(call, request or batch.model, outcome, worst, batch=True)
             continue
-        store.settle(call, 0.0, "not answered")
+        if isinstance(outcome, Failure):
+            if not run.fail(call, request or batch.model, outcome, worst, outcome.action):
+                continue
+        else:
+            cost = _cost(batch.model, lost.popleft(), worst) if lost else 0.0
+            run.store.settle(call, cost, "not answered")
         tries[key] += 1
-        if key in run.todo and tries[key] < run.calls.tries:
+        if key in run.todo and tries[key] < run.settings.tries:
             run.queue.append(key)
         elif key in run.todo:
             run.give_up(key, "the batch ended without an answer")
-    store.end_batch(batch.label)
-    return True
+    run.store.end_batch(batch.label)
+
+
+def _cost(model: str, reply: Reply, worst: float) -> float:
+    return worst if reply.usage is None else price(model).cost(reply.usage, batch=True)
 
 
 async def _arrived(run: Run, provider: BatchProvider, batch: Batch) -> bool:
@@ -123,15 +157,15 @@ def _drop(run: Run, batch: Batch, why: str) -> None:
 
 async def _steady(run: Run, act: Callable[[], Awaitable[T]]) -> T | None:
     """Do what costs nothing to repeat, with the usual retries; halts the run after the last."""
-    for attempt in range(run.calls.tries):
+    for attempt in range(run.settings.tries):
         try:
-            async with asyncio.timeout(run.calls.timeout):
+            async with asyncio.timeout(run.settings.timeout):
                 return await act()
         except Exception as error:
             failure = explain(error)
             if failure is None:
                 raise
-            if failure.action != "retry" or attempt + 1 == run.calls.tries:
+            if failure.action != "retry" or attempt + 1 == run.settings.tries:
                 run.halt(RunError(f"{failure.why}. Nothing is lost: mend it and run again"))
                 return None
             await run.sleep(run.pause(attempt, failure.wait))

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from s1lib.artifacts import RunError
-from s1lib.providers.calls import Reply, Request
-from s1lib.providers.faults import Malformed
+from s1lib.providers.faults import ErrorInside, Failure, Malformed, judge
 from s1lib.providers.prices import Usage
+from s1lib.providers.protocol import Fetched, Reply, Request
 from s1lib.providers.store import Batch
 
 _STATUS = {"refusal": "refused", "max_tokens": "cut", "model_context_window_exceeded": "cut"}
@@ -67,19 +67,27 @@ class Claude:
                 found = other.id
         return found
 
-    async def fetch(self, remote: str, keys: Sequence[str]) -> dict[str, Reply] | None:
+    async def fetch(self, remote: str, keys: Sequence[str]) -> Fetched | None:
         batch = await self._client.messages.batches.retrieve(remote)
         if batch.processing_status != "ended":
             return None
-        replies = {}
+        outcomes = {}
         async for line in await self._client.messages.batches.results(remote):
-            if line.result.type == "succeeded":
-                replies[line.custom_id] = _reply(line.result.message)
-            elif line.result.type == "errored":
-                error = line.result.error.error
-                if error.type == "invalid_request_error":
-                    replies[line.custom_id] = Reply("invalid", finish=error.message, usage=Usage())
-        return replies
+            if outcome := _outcome(line.result):
+                outcomes[line.custom_id] = outcome
+        return Fetched(outcomes)
+
+
+def _outcome(result: Any) -> Reply | Failure | None:
+    """What a line of a batch says; None for one that was never worked on."""
+    if result.type == "errored":
+        return judge(result.error.error.model_dump(), None)
+    if result.type != "succeeded":
+        return None
+    try:
+        return _reply(result.message)
+    except Malformed as error:  # one line is no reason to lose the others
+        return Failure("retry", True, str(error))
 
 
 def _body(request: Request) -> dict[str, Any]:
@@ -95,7 +103,9 @@ def _body(request: Request) -> dict[str, Any]:
 
 
 def _reply(message: Any) -> Reply:
-    """A reply from a `Message`. Raises `Malformed` for anything else."""
+    """A reply from a `Message`. Raises `ErrorInside` or `Malformed` for anything else."""
+    if isinstance(error := getattr(message, "error", None), dict):
+        raise ErrorInside(error)
     blocks = getattr(message, "content", None)
     usage = getattr(message, "usage", None)
     if not isinstance(blocks, list):

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from s1lib.artifacts import RunError
-from s1lib.providers.calls import Reply, Request
+from s1lib.providers.faults import ErrorInside, Failure, judge
 from s1lib.providers.prices import Usage
+from s1lib.providers.protocol import Fetched, Reply, Request
 from s1lib.providers.store import Batch
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 _REFUSED = {"SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "LANGUAGE"}
 _ENDED = {"JOB_STATE_SUCCEEDED", "JOB_STATE_PARTIALLY_SUCCEEDED"}
+_GRPC = {3: "INVALID_ARGUMENT", 5: "NOT_FOUND", 7: "PERMISSION_DENIED", 9: "FAILED_PRECONDITION"}
+_GRPC |= {11: "OUT_OF_RANGE", 16: "UNAUTHENTICATED"}  # any other is worth another try
 _DEAD = {"JOB_STATE_FAILED", "JOB_STATE_CANCELLED", "JOB_STATE_EXPIRED"}
 
 
@@ -72,19 +75,42 @@ class Gemini:
                 return job.name
         return None
 
-    async def fetch(self, remote: str, keys: Sequence[str]) -> dict[str, Reply] | None:
+    async def fetch(self, remote: str, keys: Sequence[str]) -> Fetched | None:
+        """The documentation promises the order of the requests, and the API does not keep it
+        (googleapis/python-genai#1909): an answer is known by its key, or not at all."""
         job = await self._client.batches.get(name=remote)
         state = job.state.name if job.state else ""
         if state in _DEAD:
-            return {}
+            failed = job.error and _failure(job.error)
+            return Fetched(dict.fromkeys(keys, failed) if failed else {})
         if state not in _ENDED:
             return None
-        answers = (job.dest and job.dest.inlined_responses) or []
-        return {
-            (answer.metadata or {}).get("key", key): _reply(answer.response)
-            for key, answer in zip(keys, answers, strict=True)
-            if answer.response
-        }
+        outcomes: dict[str, Reply | Failure] = {}
+        lost, asked = [], set(keys)
+        for answer in (job.dest and job.dest.inlined_responses) or []:
+            outcome = _outcome(answer)
+            key = (answer.metadata or {}).get("key", "")
+            if key in asked and key not in outcomes:
+                outcomes[key] = outcome
+            elif isinstance(outcome, Reply):
+                lost.append(outcome)
+        return Fetched(outcomes, lost)
+
+
+def _outcome(answer: types.InlinedResponse) -> Reply | Failure:
+    if not answer.response:
+        return _failure(answer.error)
+    try:
+        return _reply(answer.response)
+    except ErrorInside as error:
+        return judge(error.body, None)
+
+
+def _failure(error: types.JobError | None) -> Failure:
+    """An error of a batch has a code of gRPC (google/rpc/code.proto) and no HTTP status."""
+    code = (error and error.code) or 0
+    message = (error and error.message) or "no answer"
+    return judge({"status": _GRPC.get(code, "UNKNOWN"), "message": message}, None)
 
 
 def _config(request: Request) -> types.GenerateContentConfig:
@@ -98,6 +124,9 @@ def _config(request: Request) -> types.GenerateContentConfig:
 
 
 def _reply(response: types.GenerateContentResponse) -> Reply:
+    """A reply from a response. Raises `ErrorInside` for a body that has nothing of one."""
+    if not (response.candidates or response.prompt_feedback or response.usage_metadata):
+        raise ErrorInside({"message": "the answer holds neither candidates nor usage"})
     candidate = response.candidates[0] if response.candidates else None
     feedback = response.prompt_feedback
     finish = candidate.finish_reason.name if candidate and candidate.finish_reason else ""

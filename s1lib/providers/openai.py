@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from s1lib.artifacts import RunError
-from s1lib.providers.calls import Reply, Request
-from s1lib.providers.faults import Malformed
+from s1lib.providers.faults import ErrorInside, Malformed
 from s1lib.providers.prices import Usage
+from s1lib.providers.protocol import Reply, Request
 
 _STATUS = {"content_filter": "refused", "length": "cut"}
 
@@ -65,8 +65,14 @@ def split_thinking(text: str) -> tuple[str, str]:
 
 
 def _reply(completion: Any) -> Reply:
-    """A reply from a `ChatCompletion`. Raises `Malformed` for anything else."""
+    """A reply from a `ChatCompletion`. Raises `ErrorInside` or `Malformed` for anything else.
+
+    Proxies put an error beside the choices, or into one that was broken off.
+    """
     choices = getattr(completion, "choices", None)
+    for part in (completion, *(choices or ())[:1]):
+        if isinstance(error := getattr(part, "error", None), dict):
+            raise ErrorInside(error)
     if not isinstance(choices, list):
         raise Malformed("the answer is no chat completion")
     if not choices:

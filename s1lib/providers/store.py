@@ -92,6 +92,7 @@ class Store:
                 self._db.execute("PRAGMA synchronous=FULL")
                 self._db.executescript(_SCHEMA)
                 self._recover()
+                (self.spent,) = self._db.execute("SELECT total(dollars) FROM calls").fetchone()
             self._close = stack.pop_all().close
 
     def __enter__(self) -> Store:
@@ -117,6 +118,23 @@ class Store:
         with self._errors(), self._transaction():
             for key, reply in replies.items():
                 self._insert(key, None, reply)
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Take stored replies away, so that they can be asked again."""
+        with self._errors(), self._transaction():
+            self._db.executemany("DELETE FROM answers WHERE key=?", [(key,) for key in keys])
+
+    def accepted(self, request: dict[str, Any]) -> bool:
+        """Whether a request like this, whatever its prompt, was ever taken by its provider."""
+        like = [name for name in request if name not in ("prompt", "ask")]
+        where = "".join(f"json_extract(request, '$.{name}') IS ? AND " for name in like)
+        query = f"SELECT 1 FROM answers WHERE {where} json_extract(reply, '$.status') <> 'invalid'"
+        values = [
+            json.dumps(value, separators=(",", ":")) if isinstance(value, dict) else value
+            for value in (request[name] for name in like)
+        ]
+        with self._errors():
+            return self._db.execute(f"{query} LIMIT 1", values).fetchone() is not None
 
     # The ledger
 
@@ -156,7 +174,7 @@ class Store:
             self._db.execute(
                 "UPDATE calls SET dollars=?, outcome=? WHERE id=?", (dollars, outcome, call)
             )
-        self.spent += dollars - reserved
+        self.spent = max(0.0, self.spent + dollars - reserved)  # not a hair below
 
     def send_batch(self, batch: Batch, reserved: dict[str, float]) -> None:
         """Note a batch, and one call per key, before it is sent."""
@@ -202,6 +220,21 @@ class Store:
         with self._errors():
             return {key: (call, worst) for key, call, worst in self._db.execute(query, (label,))}
 
+    def matched(self, provider: str) -> bool:
+        """Whether a batch of this provider has ever brought answers under their keys."""
+        query = (
+            "SELECT 1 FROM calls JOIN batches ON batch = label "
+            "WHERE provider=? AND outcome='answered' LIMIT 1"
+        )
+        with self._errors():
+            return self._db.execute(query, (provider,)).fetchone() is not None
+
+    def settled(self) -> float:
+        """Dollars of all calls that have ended."""
+        query = "SELECT total(dollars) FROM calls WHERE outcome IS NOT NULL"
+        with self._errors():
+            return float(self._db.execute(query).fetchone()[0])
+
     def pause(self, key: str) -> float:
         """Seconds for which a key is not to be asked."""
         with self._errors():
@@ -223,9 +256,12 @@ class Store:
     # Inside
 
     def _insert(self, key: str, request: Any, reply: Any) -> None:
+        # JSON may hold half a surrogate pair, which no UTF-8 file can: it becomes U+FFFD.
+        text = json.dumps(reply, ensure_ascii=False)
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         self._db.execute(
             "INSERT OR IGNORE INTO answers VALUES (?, ?, ?)",
-            (key, request and json.dumps(request), json.dumps(reply, ensure_ascii=False)),
+            (key, request and json.dumps(request), text),
         )
 
     def _recover(self) -> None:
@@ -235,7 +271,6 @@ class Store:
         self.lost = Lost(*self._db.execute(query).fetchone())
         self._db.execute(f"UPDATE calls SET outcome='killed' WHERE {where}")
         self._db.execute("DELETE FROM pauses WHERE until < ?", (time.time(),))
-        (self.spent,) = self._db.execute("SELECT total(dollars) FROM calls").fetchone()
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:

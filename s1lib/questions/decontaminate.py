@@ -86,20 +86,24 @@ def decontaminate(
     n: int = 8,
     near_dedup: bool = True,
     whole: bool = False,
+    spared: Sequence[str] = (),
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Remove contaminated questions, source by source, in the order that sources appear.
 
     `pool` needs id, question and source; `held_out` benchmark, id and question. With
     `near_dedup` (what the reference does without saying so) a question is also removed if it
     shares an n-gram with a kept question of an earlier source; questions of the same source are
-    never compared with each other. Returns `(kept rows, removals)`, removals with `REMOVALS`,
-    where `against` is the benchmark or the earlier source.
+    never compared with each other. The sources named in `spared` take no part: the reference adds
+    AIME when all this is done. Returns `(kept rows, removals)`, removals with `REMOVALS`, where
+    `against` is the benchmark or the earlier source.
     """
     texts: list[str] = pool["question"].tolist()
     tests: list[str] = held_out["question"].tolist()
-    found = [(i, "held out", j, gram) for i, j, gram in contaminated(texts, tests, n, whole)]
+    compared = ~pool["source"].isin(spared).to_numpy()
+    hits = contaminated(texts, tests, n, whole)
+    found = [(i, "held out", j, gram) for i, j, gram in hits if compared[i]]
     if near_dedup:
-        clean = np.ones(len(texts), dtype=bool)
+        clean = compared.copy()
         clean[[i for i, *_ in found]] = False
         groups = pd.factorize(pool["source"])[0]
         pairs = _cross_source(texts, groups, clean, n, whole)

@@ -41,8 +41,8 @@ def validate(rows: Iterable[Mapping[str, Any]]) -> tuple[pd.DataFrame, pd.DataFr
     Returns `(questions, rejected)`: `questions` has `COLUMNS`, first come first kept, and
     `rejected` has source, reason and the first 200 characters of each row left out. A row
     without a solution or an answer stays (both become None): quality filtering, in chapter 03,
-    decides about it. Raises `RunError` for a row that lacks a column or has an unknown
-    `cot_type`, which means that the source changed.
+    decides about it. A row may say itself, as `flaw`, why it is no question. Raises `RunError`
+    for a row that lacks a column or has an unknown `cot_type`: the source changed.
     """
     kept: list[dict[str, Any]] = []
     rejected: list[dict[str, str]] = []
@@ -60,7 +60,7 @@ def validate(rows: Iterable[Mapping[str, Any]]) -> tuple[pd.DataFrame, pd.DataFr
                 f"use one of {', '.join(COT_TYPES)}"
             )
         question = _decode(row["question"])
-        reason = _reject(question, seen)
+        reason = _text(row.get("flaw")) or _reject(question, seen)
         if reason:
             shown = question if question is not None else repr(row["question"])
             rejected.append(

@@ -16,6 +16,7 @@ from typing import Any
 from s1lib.artifacts import RunError, write_json
 from s1lib.profile import load_profile
 from s1lib.run import parameters, state
+from s1lib.run.environment import settled
 from s1lib.run.graph import Chapter, read_graph, writer_of
 from s1lib.run.notebooks import refresh
 from s1lib.run.processes import exclusive, sentences
@@ -117,7 +118,8 @@ def snakemake(
     file = write_json(home / "settings.json", settings)
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(root / "Snakefile")]
     command += ["--configfile", str(file.resolve()), "--directory", str(home)]
-    own = settled(root, environment)
+    command += ["--profile", "none", "--workflow-profile", "none"]  # whatever the user's others say
+    own = settled(root, folder, environment)
     command += ["--cores", own["OMP_NUM_THREADS"], "--scheduler", "greedy"]
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
@@ -128,20 +130,9 @@ def snakemake(
     if code and shutil.disk_usage(folder).free < 2**20:  # Snakemake would not say so
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
     if code:
+        said = log.read_text(encoding="utf-8", errors="replace").split("\n")
+        if not any(line.startswith("Error in rule") for line in said):
+            last = next((line.strip() for line in reversed(said) if line.strip()), "no word")
+            print(f"Snakemake stopped before any chapter: {last}", file=sys.stderr)
         print(f"{again} goes on from here. Snakemake's log: {log}", file=sys.stderr)
     return 1 if code else 0
-
-
-def settled(root: Path, environment: dict[str, str]) -> dict[str, str]:
-    """The environment of chapters: this interpreter's programs, the `s1lib` beside the notebooks,
-    and all cores unless the caller said otherwise."""
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    before = environment.get("PYTHONPATH")
-    return {
-        "OMP_NUM_THREADS": str(cores),
-        "TOKENIZERS_PARALLELISM": "false",
-        "PYTHONWARNINGS": "ignore:IProgress not found",  # tqdm asks for widgets; pages want text
-        **environment,
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")]),
-        "PYTHONPATH": os.pathsep.join([str(root), *([before] if before else [])]),
-    }

@@ -25,7 +25,7 @@ from s1lib.run import state
 from s1lib.run.graph import Chapter
 from s1lib.run.notebooks import code_cells, publish
 from s1lib.run.processes import RUNNER, alive, end_all
-from s1lib.show import device, versions
+from s1lib.show import device, threads, versions
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -42,12 +42,11 @@ class ThisPython(AsyncKernelManager):
 class Watch(threading.Thread):
     """Shows progress, measures memory, and ends everything if the runner has been killed."""
 
-    def __init__(self, chapter: Chapter, cells: int, folder: Path) -> None:
+    def __init__(self, chapter: Chapter, cells: int, folder: Path, expected: float | None) -> None:
         super().__init__(daemon=True)
         self.chapter, self.cells, self.folder = chapter, cells, folder
         self.cell, self.source, self.peak, self.began = 0, "", 0, time.monotonic()
-        last = state.last_run(chapter, folder)
-        self.expected = f" of about {clock(last['seconds'])}" if last else ""
+        self.expected = f" of about {clock(expected)}" if expected else ""
         self.runner = psutil.Process(int(os.environ[RUNNER])) if RUNNER in os.environ else None
         self.over = threading.Event()
 
@@ -88,7 +87,8 @@ def execute(chapter: Chapter, profile: Profile, given: dict[str, Any]) -> bool:
     staging = folder / ".state" / chapter.notebook.name
     failed = (folder / "notebooks" / chapter.notebook.name).with_suffix(".failed.ipynb")
     failed.unlink(missing_ok=True)
-    watch = Watch(chapter, len(code_cells(chapter.notebook)) + 1, folder)
+    expected = state.expected(chapter, folder, made_from)
+    watch = Watch(chapter, len(code_cells(chapter.notebook)) + 1, folder, expected)
     watch.start()
     problem = ""
     try:
@@ -130,7 +130,8 @@ def execute(chapter: Chapter, profile: Profile, given: dict[str, Any]) -> bool:
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "device": device(),
         "dtype": profile.evaluation.dtype,
-        "threads": int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)),
+        "threads": threads(),
+        "settings": state.settings(made_from),
         "versions": versions(),
     }
     write_json(folder / "status" / f"{number}.json", status)

@@ -77,6 +77,21 @@ def changed_by_hand(chapter: Chapter, run: Path) -> list[str]:
     return [name for name in wrote if now.get(name) != wrote[name]]
 
 
+def settings(made_from: dict[str, str]) -> str:
+    """Digest of the parameters and of the profile's settings among a chapter's ingredients."""
+    said = {k: v for k, v in made_from.items() if k.startswith("parameter ") or k.endswith(",")}
+    return _digest(said)
+
+
+def expected(chapter: Chapter, run: Path, made_from: dict[str, str]) -> float | None:
+    """Seconds that the last known run took, here or elsewhere, if its settings were the same."""
+    with contextlib.suppress(RunError, KeyError, TypeError, ValueError):
+        status = read_json(run / "status" / f"{chapter.number}.json")
+        if status["settings"] == settings(made_from):
+            return float(status["seconds"])
+    return None
+
+
 def last_run(chapter: Chapter, run: Path) -> dict[str, Any]:
     """Seconds and date of the last run that is known of: here, or of the reference machine."""
     with contextlib.suppress(RunError, KeyError, TypeError):

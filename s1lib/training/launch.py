@@ -29,6 +29,7 @@ import pandas as pd
 import yaml
 
 import s1lib
+from s1lib import show
 from s1lib.artifacts import RunError, read_json, read_table, write_text
 from s1lib.profile import Profile
 from s1lib.progress import progress
@@ -211,8 +212,7 @@ def _side_by_side(
     jobs: Sequence[Job], at_once: int
 ) -> Generator[tuple[Job, re.Match[str]], None, None]:
     """Steps of all jobs as they come, from one thread for each process."""
-    cores = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
-    threads = max(1, cores // at_once) if at_once > 1 else 0
+    threads = max(1, show.threads() // at_once) if at_once > 1 else 0
     events: SimpleQueue[tuple[Job, re.Match[str]] | Exception | None] = SimpleQueue()
     running: list[subprocess.Popen[str]] = []
     over = Event()

@@ -1,0 +1,129 @@
+"""The pool of a profile, its benchmarks, and what its questions may not resemble."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from s1lib.artifacts import RunError
+from s1lib.benchmarks import BENCHMARKS, WORLD
+from s1lib.profile import Profile
+from s1lib.questions.hub import Loader, from_hub, hub_loader, problem_rows, problems
+from s1lib.questions.schema import metadata_text, question_id
+from s1lib.questions.sources import SOURCES
+
+
+def share_out(total: int, names: Sequence[str], least: int = 4) -> dict[str, int]:
+    """Split `total` over sources in proportion to Table 7, at least `least` rows each."""
+    weights = np.array([SOURCES[name].published for name in names], dtype=float)
+    exact = weights / weights.sum() * max(total - least * len(names), 0)
+    shares = np.floor(exact).astype(int)
+    rest = max(total - least * len(names), 0) - int(shares.sum())
+    shares[np.argsort(shares - exact, kind="stable")[:rest]] += 1
+    return {name: int(n) + least for name, n in zip(names, shares, strict=True)}
+
+
+def names(book: Profile) -> list[str]:
+    """Names of the sources of a profile, in the table's order. Raises `RunError` if unknown."""
+    wanted = book.questions.sources or tuple(SOURCES)
+    unknown = [name for name in wanted if name not in SOURCES]
+    if unknown:
+        raise RunError(
+            f"questions.sources names {unknown[0]!r}, which is no source: "
+            f"use some of {', '.join(SOURCES)}"
+        )
+    return [name for name in SOURCES if name in wanted]
+
+
+def collect(book: Profile, load: Loader | None = None) -> pd.DataFrame:
+    """All rows of the profile's sources, not yet validated, in the table's order.
+
+    Columns as in `s1lib.questions.schema` without the id. `load(hub id, part)` replaces the
+    loader of the hub. Raises `RunError` naming the source if it cannot be read.
+    """
+    if book.questions.origin == "world":
+        from s1lib.world import sources as world
+
+        shares = share_out(book.questions.pool, names(book))
+        rows = [row for name, n in shares.items() for row in world.rows(name, n, book.seed)]
+        return pd.DataFrame(rows)
+    load = load or _loader(book)
+    wanted = names(book)
+    trial = book.questions.pool < sum(SOURCES[name].published for name in wanted)
+    first = share_out(book.questions.pool, wanted) if trial else {}
+    tables = [from_hub(SOURCES[name], load)[: first.get(name)] for name in wanted]
+    return pd.DataFrame([row for table in tables for row in table])
+
+
+def benchmarks(book: Profile, load: Loader | None = None) -> pd.DataFrame:
+    """Benchmark questions of the profile: benchmark, id, question, answer, answer_type, metadata.
+
+    On the hub the profile's benchmarks come in the evaluation layout (GPQA options as `A) ..`).
+    """
+    if book.questions.origin == "world":
+        from s1lib.world import sources as world
+
+        rows = [
+            {"benchmark": name, **row}
+            for name in book.questions.benchmarks
+            for row in world.benchmark(name, book.questions.problems, book.seed)
+        ]
+    else:
+        load = load or _loader(book)
+        table = {item.name: item for item in BENCHMARKS if item.scored and item.source != WORLD}
+        unknown = [name for name in book.questions.benchmarks if name not in table]
+        if unknown:
+            raise RunError(f"questions.benchmarks names {unknown[0]!r}: use {', '.join(table)}")
+        rows = [
+            row for name in book.questions.benchmarks for row in problem_rows(table[name], load)
+        ]
+    for row in rows:
+        row["id"] = question_id(row["question"])
+        row["metadata"] = metadata_text(row.get("metadata"))
+        row["answer"] = str(row["answer"])
+    columns = ["benchmark", "id", "question", "answer", "answer_type", "metadata"]
+    return pd.DataFrame(rows)[columns]
+
+
+def held_out(book: Profile, scored: pd.DataFrame, load: Loader | None = None) -> pd.DataFrame:
+    """What the pool is decontaminated against: benchmark, id, question.
+
+    The world's benchmarks themselves; on the hub AIME 2022-24, GPQA Diamond (bare questions),
+    MATH500 and LiveCodeBench.
+    """
+    if book.questions.origin == "world":
+        return scored[["benchmark", "id", "question"]]
+    load = load or _loader(book)
+    rows = [
+        {"benchmark": item.name, "question": row[item.question]}
+        for item in BENCHMARKS
+        if item.source != WORLD
+        for row in problems(item, load)
+    ]
+    table = pd.DataFrame(rows)
+    table.insert(1, "id", table["question"].map(question_id))
+    return table
+
+
+def composition(kept: pd.DataFrame, removals: pd.DataFrame, origin: str = "hub") -> pd.DataFrame:
+    """Table 7: source, n, published_n and why they differ, in the paper's order of size.
+
+    Why is what the table of sources says, for those of the hub, and what decontamination removed.
+    """
+    counts = Counter(kept["source"])
+    rows = []
+    for source in SOURCES.values():
+        against = removals.loc[removals["source"] == source.name, "against"].value_counts()
+        gone = ", ".join(f"{n:,} for {name}" for name, n in against.items())
+        said = [source.why] if origin == "hub" and source.why else []
+        why = "; ".join([*said, *([f"removed: {gone}"] if gone else [])])
+        rows.append((source.name, counts[source.name], source.published, why))
+    shown = pd.DataFrame(rows, columns=["source", "n", "published_n", "why"])
+    return shown.sort_values("published_n", ascending=False).reset_index(drop=True)
+
+
+def _loader(book: Profile) -> Loader:
+    return hub_loader(book.questions.folder, book.run / "revisions.json")

@@ -1,0 +1,194 @@
+"""Rows of the hub: loaded, checked against what a source needs, and turned into questions.
+
+A row with an empty cell is counted as no question; a column that is missing or of another type
+means that the dataset has changed, and is an error that names source, row and column.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from s1lib.artifacts import RunError
+from s1lib.benchmarks import Benchmark, Columns, Part
+from s1lib.questions.revisions import pinned
+from s1lib.questions.schema import metadata_text
+from s1lib.questions.sources import Listed, Row, Source, choices
+
+T = TypeVar("T")
+Loader = Callable[[str, Part], list[Row]]
+
+
+def hub_loader(folder: str = "", pins: Path | None = None) -> Loader:
+    """A loader through `datasets`: from the hub and its cache, or from `<folder>/<hub id>`.
+
+    `pins` is the file that holds each dataset's commit (`s1lib.questions.revisions`). Scripts are
+    never run (`datasets` refuses them), and columns that a row does not have are not made up.
+    """
+
+    def load(hub: str, part: Part) -> list[Row]:
+        from datasets import load_dataset
+
+        local = Path(folder) / hub
+        path = str(local) if folder else hub
+        rows: list[Row] = []
+        try:
+            revision = None if folder else part.revision
+            if pins and not folder:
+                revision = pinned(hub, part.revision, pins)
+            for split in part.splits:
+                if part.files:
+                    base = path if folder else f"hf://datasets/{hub}"
+                    at = f"@{revision}" if revision else ""
+                    names = [name.format(config=part.config, split=split) for name in part.files]
+                    files = {split: [f"{base}{at}/{name}" for name in names]}
+                    builder = "parquet" if names[0].endswith(".parquet") else "json"
+                    data = load_dataset(builder, data_files=files, split=split)
+                else:
+                    data = load_dataset(path, part.config, split=split, revision=revision)
+                rows.extend(data)
+        except RunError:
+            raise
+        except Exception as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise RunError(
+                f"{hub} cannot be loaded ({reason[:200]}): log in with `hf auth login`, or put "
+                "a copy under questions.folder"
+            ) from None
+        return rows
+
+    return load
+
+
+def from_hub(source: Source, load: Loader) -> list[dict[str, Any]]:
+    """Rows of one source: loaded, filtered, transformed, shuffled (seed 42), cut to its quota.
+
+    A row with an empty cell has no question but a `flaw`, which `s1lib.questions.schema` counts.
+    Raises `RunError` naming source, row and column where a column is missing or changed its type,
+    and where nothing is left in one.
+    """
+    also, without = _listed(source.also, load), _listed(source.without, load)
+    rows: list[tuple[Row, dict[str, Any]]] = []
+    flawed = []
+    for part in source.parts:
+        columns = {**source.columns, **part.columns}
+        found = list(_read(source.name, source.hub, part, columns, load))
+        if found and all(empty for _, empty in found):
+            raise RunError(
+                f"no row of {source.name} ({source.hub}) has anything in column {found[0][1]}: put "
+                "an earlier commit of it into revisions.json in the run folder"
+            )
+        for row, empty in found:
+            if empty:
+                cells = {"question": None, "flaw": f"nothing in column {empty}"}
+                flawed.append(_finish(source, row, cells))
+            elif (source.keep(row, part) or also(row)) and not without(row):
+                rows.append((row, _finish(source, row, source.transform(row, part))))
+    rows = _shuffled(rows)
+    if source.share and source.quota:
+        rows = _shared(rows, source.quota, source.share)
+    return [*(cells for _, cells in rows[: source.quota]), *flawed]
+
+
+def _listed(listed: Listed | None, load: Loader) -> Callable[[Row], bool]:
+    if listed is None:
+        return lambda row: False
+    rows = _read(listed.hub, listed.hub, listed.part, {listed.column: str}, load)
+    known = {row[listed.column] for row, empty in rows if not empty}
+    return lambda row: row[listed.column] in known
+
+
+def _read(
+    name: str, hub: str, part: Part, columns: Columns, load: Loader
+) -> Iterator[tuple[Row, str]]:
+    """Each row with the first column that must hold something and does not (or an empty name)."""
+    where = f"{hub}, {part.config}" if part.config else hub
+    for number, row in enumerate(load(hub, part)):
+        holes = []
+        for column, kind in columns.items():
+            cell = row.get(column)
+            empty = cell is None or cell != cell
+            if column not in row or not (empty or isinstance(cell, kind)):
+                found = f"{type(cell).__name__} in" if column in row else "no"
+                raise RunError(
+                    f"row {number} of {name} ({where}) has {found} column {column}: the dataset "
+                    "has changed, so put an earlier commit into revisions.json in the run folder"
+                )
+            if empty and not isinstance(None, kind):
+                holes.append(column)
+        yield row, holes[0] if holes else ""
+
+
+def problems(item: Benchmark, load: Loader) -> Iterator[Row]:
+    """The rows of a benchmark. Raises `RunError` for one that lacks something: numbers of fewer
+    problems would be those of another benchmark."""
+    for number, (row, empty) in enumerate(
+        _read(item.name, item.source, item.part, item.columns, load)
+    ):
+        if empty:
+            raise RunError(
+                f"row {number} of {item.name} ({item.source}) has nothing in column {empty}: put a "
+                "commit that has it into revisions.json in the run folder"
+            )
+        yield row
+
+
+def problem_rows(item: Benchmark, load: Loader) -> list[dict[str, Any]]:
+    """The problems of a scored benchmark in the evaluation layout (GPQA options as `A) ..`)."""
+    rows = []
+    for row in problems(item, load):
+        question, answer = row[item.question], row[item.answer] if item.answer else ""
+        if item.answer_type == "choice":
+            bare, options, answer = choices(row)
+            listed = "\n".join(f"{k}) {text}" for k, text in zip("ABCD", options, strict=True))
+            question = f"{bare}\n\n{listed}"
+        rows.append(
+            {
+                "benchmark": item.name,
+                "question": question,
+                "answer": answer,
+                "answer_type": item.answer_type,
+                "metadata": {},
+            }
+        )
+    return rows
+
+
+def _finish(source: Source, row: Row, cells: dict[str, Any]) -> dict[str, Any]:
+    used = {cells["question"], cells.get("solution")} if cells["question"] else set()
+    rest = {
+        key: value for key, value in row.items() if not isinstance(value, str) or value not in used
+    }
+    return {
+        "cot_type": source.cot_type,
+        "source_type": source.source_type,
+        **cells,
+        "source": source.name,
+        "metadata": metadata_text(rest),
+    }
+
+
+def _shuffled(rows: Sequence[T]) -> list[T]:
+    """The order of `datasets.Dataset.shuffle(seed=42)`."""
+    return [rows[i] for i in np.random.default_rng(42).permutation(len(rows))]
+
+
+def _shared(
+    rows: Sequence[tuple[Row, dict[str, Any]]], n: int, share: Callable[[Row], tuple[str, str]]
+) -> list[tuple[Row, dict[str, Any]]]:
+    """The first `n` rows that fit into equal shares."""
+    second = Counter(first for first, _ in {share(row) for row, _ in rows})
+    each = {first: math.ceil(math.ceil(n / len(second)) / k) for first, k in second.items()}
+    taken: Counter[tuple[str, str]] = Counter()
+    chosen: list[tuple[Row, dict[str, Any]]] = []
+    for row, cells in rows:
+        first, _ = key = share(row)
+        if taken[key] < each[first] and len(chosen) < n:
+            taken[key] += 1
+            chosen.append((row, cells))
+    return chosen
