@@ -275,9 +275,10 @@ def _attempts(
     """Attempts by key; a question that fills the whole window gets an empty one."""
     prompts = {key: prompt_ids(playing.tokenizer, text) for key, text in questions.items()}
     fitting = {key: ids for key, ids in prompts.items() if len(ids) < playing.window}
-    generations = playing.generate(
-        list(fitting.values()), ids=list(fitting), seed=book.seed, **settings
-    )
+    from s1lib.decoding.sampling import Sampling
+
+    sampling = Sampling(seed=book.seed, **settings)
+    generations = playing.generate(list(fitting.values()), None, sampling, ids=list(fitting))
     texts = {one.id: one.text for one in generations}
     return {key: texts.get(key, "") for key in prompts}
 

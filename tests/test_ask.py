@@ -13,6 +13,7 @@ from s1lib.artifacts import RunError
 from s1lib.decoding.ask import pieces, stream
 from s1lib.decoding.custom import budget_forcing
 from s1lib.decoding.forcing import Forcing
+from s1lib.decoding.sampling import Sampling
 
 __all__ = ["decoder", "prompts"]
 
@@ -20,8 +21,8 @@ __all__ = ["decoder", "prompts"]
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 @pytest.mark.parametrize("forcing", [None, Forcing(30, 2), Forcing(waits=2, wait="")], ids=str)
 def test_streaming_gives_what_the_decoder_gives(decoder, prompts, forcing, temperature):
-    tokens = list(stream(decoder, prompts[0], forcing, temperature, seed=4))
-    one = decoder.generate(prompts[:1], forcing, temperature=temperature, seed=4)[0]
+    tokens = list(stream(decoder, prompts[0], forcing, Sampling(temperature, seed=4)))
+    one = decoder.generate(prompts[:1], forcing, Sampling(temperature, seed=4))[0]
     assert [token for token, _ in tokens] == list(one.ids)
     assert [forced for _, forced in tokens] == one.mask
 

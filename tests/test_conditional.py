@@ -15,6 +15,7 @@ from s1lib.decoding import Forcing
 from s1lib.decoding.decoder import Decoder
 from s1lib.decoding.forcing import Machine
 from s1lib.decoding.jobs import Job
+from s1lib.decoding.sampling import Sampling
 from s1lib.methods import conditional
 from s1lib.methods.conditional import (
     CLASSES,
@@ -49,7 +50,7 @@ class ByHeart(Decoder):
         super().__init__("by heart", tokenizer, window, answer_tokens=12)
         self.known = [*prompt, *tokenizer.encode(text)]
 
-    def _run(self, jobs: list[Job], temperature: float) -> Iterator[tuple[Job, Machine]]:
+    def run(self, jobs: list[Job], sampling: Sampling) -> Iterator[tuple[Job, Machine]]:
         for job in jobs:
             move = job.machine.start()
             while not move.done:

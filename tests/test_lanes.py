@@ -12,6 +12,8 @@ from test_engine import decoder, prompts
 from s1lib.artifacts import RunError
 from s1lib.decoding.forcing import Forcing
 from s1lib.decoding.lanes import FEWEST, deal, lanes, side_by_side
+from s1lib.decoding.sampling import Sampling
+from s1lib.decoding.sweep import cells
 
 __all__ = ["decoder", "prompts"]
 
@@ -64,14 +66,14 @@ def test_a_second_lane_needs_a_cpu_two_threads_and_enough_to_do():
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_two_lanes_decode_what_one_lane_decodes(decoder, prompts, monkeypatch, temperature):
-    many = {"temperature": temperature, "samples": 8, "seed": 2}
-    asked = prompts[:6], (4, 12), (1, 2)
-    two = decoder.generate(prompts[:6], Forcing(budget=20, waits=1), **many)
-    paid, swept = decoder.paid, decoder.sweep(*asked, samples=6)
+    many, six = Sampling(temperature, seed=2, samples=8), Sampling(samples=6)
+    asked = prompts[:6], cells((4, 12), (1, 2)), six
+    two = decoder.generate(prompts[:6], Forcing(budget=20, waits=1), many)
+    paid, swept = decoder.paid, decoder.sweep(*asked)
     assert paid == sum(one.sampled for one in two)
     monkeypatch.setattr("s1lib.decoding.engine.lanes", lambda device, jobs: 1)
-    assert decoder.generate(prompts[:6], Forcing(budget=20, waits=1), **many) == two
-    assert decoder.sweep(*asked, samples=6) == swept
+    assert decoder.generate(prompts[:6], Forcing(budget=20, waits=1), many) == two
+    assert decoder.sweep(*asked) == swept
     assert torch.get_num_threads() == 2
 
 

@@ -9,7 +9,7 @@ import pytest
 from test_engine import decoder, prompts
 
 from s1lib.artifacts import RunError
-from s1lib.decoding import Forcing
+from s1lib.decoding import Forcing, Sampling
 from s1lib.decoding.lm_eval import read_samples, write_samples
 from s1lib.decoding.record import grade_record
 from s1lib.questions.schema import question_id
@@ -38,7 +38,7 @@ def test_a_published_log_can_be_graded_again(tmp_path, tiny_tokenizer):
 
 
 def test_a_record_written_as_a_log_reads_back(tmp_path, decoder, prompts, tiny_tokenizer):
-    done = decoder.generate(prompts[:3], Forcing(budget=20), samples=2, temperature=1.0,
+    done = decoder.generate(prompts[:3], Forcing(budget=20), Sampling(1.0, samples=2),
                             ids=[question_id(f"q{i}") for i in range(3)])  # fmt: skip
     done = [replace(one, verdict="correct") for one in done]
     problems = {question_id(f"q{i}"): (f"q{i}", "7") for i in range(3)}

@@ -7,7 +7,7 @@ import pytest
 from test_engine import decoder
 
 from s1lib.artifacts import RunError
-from s1lib.decoding import write_record
+from s1lib.decoding import Sampling, write_record
 from s1lib.decoding.record import to_table
 from s1lib.evaluation import examine
 from s1lib.methods.pool import METHOD, draw_pool, grid, read_pool
@@ -26,13 +26,13 @@ TESTS = pd.DataFrame(
 
 
 def test_the_first_samples_are_the_same_in_a_pool_of_any_size(decoder):
-    small, large = (draw_pool(decoder, TESTS, samples, seed=3) for samples in (2, 5))
+    small, large = (draw_pool(decoder, TESTS, Sampling(1.0, seed=3, samples=n)) for n in (2, 5))
     assert [one for one in large if one.sample < 2] == small
     assert len({one.ids for one in large}) > len({one.ids for one in small})
 
 
 def test_samples_are_graded_and_belong_to_a_benchmark(decoder):
-    pool = to_table(draw_pool(decoder, TESTS, 2))
+    pool = to_table(draw_pool(decoder, TESTS, Sampling(1.0, samples=2)))
     assert pool["benchmark"].tolist() == ["mini-AIME"] * 4 + ["mini-MATH"] * 2
     assert pool["id"].tolist() == ["a", "a", "b", "b", "a", "a"]
     assert set(pool["method"]) == {METHOD}
@@ -56,7 +56,7 @@ def test_a_suffix_follows_every_question(decoder):
 
 
 def test_of_the_record_only_the_samples_are_the_pool(decoder, tmp_path):
-    drawn = draw_pool(decoder, TESTS, 2)
+    drawn = draw_pool(decoder, TESTS, Sampling(1.0, samples=2))
     other = decoder.generate([list(drawn[0].prompt)])
     write_record(tmp_path / "records" / "07.parquet", [*other, *drawn])
     pool = read_pool(tmp_path)

@@ -14,12 +14,14 @@ from s1lib.decoding.decoder import Decoder
 from s1lib.decoding.engine import TorchDecoder
 from s1lib.decoding.forcing import Forcing
 from s1lib.decoding.record import from_table, grade_record, to_table
+from s1lib.decoding.sampling import Sampling
 from s1lib.decoding.tree import blank_lines
 from s1lib.methods.rebase import rebase, shares, votes
 
 __all__ = ["decoder", "prompts"]
 
 HEAT, WIDTH, BUDGET = 1.0, 4, 48
+POOL = Sampling(HEAT, seed=3, samples=WIDTH)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,7 @@ def by_length(traces):
 
 
 def search(decoder, prompts, reward, **changes):
-    settings = {"width": WIDTH, "temperature": HEAT, "seed": 3, "live": 8}
+    settings = {"width": WIDTH, "sampling": Sampling(HEAT, seed=3), "live": 8}
     settings["forcing"] = Forcing(budget=BUDGET)
     ids = changes.pop("ids", None) or [str(i) for i in range(len(prompts))]
     return list(rebase(decoder, prompts, reward, ids=ids, **{**settings, **changes}))
@@ -74,7 +76,7 @@ def test_with_equal_rewards_rebase_is_the_pool_of_samples_token_for_token(talker
     assert any(len(tree.nodes) > WIDTH for tree, _ in trees)
     names = [str(i) for i in range(6)]
     forcing = Forcing(budget=BUDGET)
-    pool = talker.generate(prompts[:6], forcing, ids=names, temperature=HEAT, seed=3, samples=WIDTH)
+    pool = talker.generate(prompts[:6], forcing, POOL, ids=names)
     searched = [one for _, found in trees for one in found]
     assert [one.ids for one in searched] == [one.ids for one in pool]
     assert [one.thinking_end for one in searched] == [one.thinking_end for one in pool]
@@ -86,7 +88,7 @@ def test_ignored_ends_are_ignored_on_every_branch_of_a_search(talker, prompts):
     forcing = Forcing(budget=BUDGET, waits=2)
     names = [str(i) for i in range(6)]
     equal = search(talker, prompts[:6], flat, forcing=forcing)
-    pool = talker.generate(prompts[:6], forcing, ids=names, temperature=HEAT, seed=3, samples=WIDTH)
+    pool = talker.generate(prompts[:6], forcing, POOL, ids=names)
     assert [one.ids for _, found in equal for one in found] == [one.ids for one in pool]
     judged = [
         one for _, found in search(talker, prompts[:6], by_length, forcing=forcing) for one in found
@@ -125,8 +127,8 @@ def test_forks_from_the_shelf_are_what_a_backend_without_one_decodes(talker, pro
             self.__dict__.update(inner.__dict__)
             self._inner = inner
 
-        def _run(self, jobs, temperature):
-            return self._inner._run(jobs, temperature)
+        def run(self, jobs, sampling):
+            return self._inner.run(jobs, sampling)
 
     kept = [found for _, found in search(talker, prompts[:4], by_length)]
     fed = [found for _, found in search(Feeding(talker), prompts[:4], by_length)]
@@ -158,9 +160,7 @@ def test_a_width_of_one_is_plain_sampling_whatever_the_reward(talker, prompts):
         one for _, found in search(talker, prompts[:4], by_length, width=1) for one in found
     ]
     names = [str(i) for i in range(4)]
-    plain = talker.generate(
-        prompts[:4], Forcing(budget=BUDGET), ids=names, temperature=HEAT, seed=3
-    )
+    plain = talker.generate(prompts[:4], Forcing(budget=BUDGET), Sampling(HEAT, seed=3), ids=names)
     assert [one.ids for one in searched] == [one.ids for one in plain]
 
 
@@ -205,13 +205,16 @@ def test_a_vote_by_logits_weighs_a_better_trace_more_whatever_its_sign(talker, p
 def test_a_decoder_may_be_used_while_a_search_is_under_way(talker, prompts):
     """The search's caches lay in the decoder's own network, where the next call overwrote them."""
     alone = [found for _, found in search(talker, prompts[:6], by_length)]
-    names, settings = [str(i) for i in range(6)], {"width": WIDTH, "temperature": HEAT, "seed": 3}
+    names, settings = (
+        [str(i) for i in range(6)],
+        {"width": WIDTH, "sampling": Sampling(HEAT, seed=3)},
+    )
     beside = []
     forcing = Forcing(budget=BUDGET)
     for _, found in rebase(
         talker, prompts[:6], by_length, ids=names, live=WIDTH, forcing=forcing, **settings
     ):
-        talker.generate(prompts, forcing, temperature=HEAT)
+        talker.generate(prompts, forcing, Sampling(HEAT))
         beside.append(found)
     assert beside == alone
 

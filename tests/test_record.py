@@ -6,7 +6,7 @@ import pytest
 from test_engine import decoder, prompts
 
 from s1lib.artifacts import RunError
-from s1lib.decoding import Forcing, Generation, read_record, write_record
+from s1lib.decoding import Forcing, Generation, cells, read_record, write_record
 from s1lib.decoding.record import from_table, grade_record, to_table
 
 __all__ = ["decoder", "prompts"]
@@ -25,7 +25,7 @@ def test_roles_join_to_the_whole_and_the_mask_says_what_was_forced():
 
 
 def test_a_record_survives_parquet(tmp_path, decoder, prompts):
-    done = [ONE, *decoder.generate(prompts[:3]), *decoder.sweep(prompts[:3], [4, 8], [1])]
+    done = [ONE, *decoder.generate(prompts[:3]), *decoder.sweep(prompts[:3], cells([4, 8], [1]))]
     path = write_record(tmp_path / "records" / "06.parquet", done)
     assert read_record(path) == done
 

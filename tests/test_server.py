@@ -20,7 +20,9 @@ from s1lib.artifacts import RunError
 from s1lib.decoding import server
 from s1lib.decoding.decoder import DecodeError
 from s1lib.decoding.forcing import Forcing
+from s1lib.decoding.sampling import Sampling
 from s1lib.decoding.server import ServerDecoder
+from s1lib.decoding.sweep import cells
 
 __all__ = ["decoder", "prompts"]
 
@@ -126,22 +128,22 @@ def remote(wire, tiny_tokenizer) -> ServerDecoder:
     ids=str,
 )  # fmt: skip
 def test_the_server_gives_the_ids_of_the_torch_backend(remote, decoder, prompts, forcing):
-    theirs = remote.generate(prompts[:4], forcing, max_new_tokens=ANSWER)
-    ours = decoder.generate(prompts[:4], forcing, max_new_tokens=ANSWER)
+    theirs = remote.generate(prompts[:4], forcing, Sampling(max_new_tokens=ANSWER))
+    ours = decoder.generate(prompts[:4], forcing, Sampling(max_new_tokens=ANSWER))
     assert [one.ids for one in theirs] == [one.ids for one in ours]
     assert [one.forced for one in theirs] == [one.forced for one in ours]
 
 
 def test_a_sweep_over_the_server_is_the_same_sweep(remote, decoder, prompts):
-    theirs = remote.sweep(prompts[:3], [0, 8, 16], [1])
-    ours = decoder.sweep(prompts[:3], [0, 8, 16], [1])
+    theirs = remote.sweep(prompts[:3], cells([0, 8, 16], [1]))
+    ours = decoder.sweep(prompts[:3], cells([0, 8, 16], [1]))
     assert [one.ids for one in theirs] == [one.ids for one in ours]
 
 
 def test_samples_repeat_with_the_seed_and_in_any_order(remote, prompts):
     def texts(order: list[int], seed: int) -> dict[str, tuple[int, ...]]:
-        done = remote.generate([prompts[i] for i in order], Forcing(budget=10), temperature=1.0,
-                               ids=[str(i) for i in order], seed=seed)  # fmt: skip
+        done = remote.generate([prompts[i] for i in order], Forcing(budget=10),
+                               Sampling(1.0, seed=seed), ids=[str(i) for i in order])  # fmt: skip
         return {one.id: one.ids for one in done}
 
     assert texts([0, 1, 2], 1) == texts([2, 1, 0], 1) != texts([0, 1, 2], 2)
@@ -178,7 +180,7 @@ def test_a_sweep_whose_answers_fail_leaves_what_is_finished(wire, remote, prompt
 
     wire.complete = fragile
     with pytest.raises(DecodeError, match=r"gave no answer to prompt \d in 6 tries"):
-        remote.sweep(prompts[:6], [4], [])
+        remote.sweep(prompts[:6], cells([4], []))
     assert answered
 
 
@@ -186,26 +188,29 @@ def test_what_a_server_has_answered_is_not_asked_again(wire, remote, decoder, pr
     """A server that dies in the last hour of a benchmark once took all hours with it."""
     remote.rows, remote.keep, wire.die_after = 1, tmp_path, 30
     with pytest.raises(DecodeError):
-        remote.sweep(prompts[:6], [0, 8, 16], [1])
+        remote.sweep(prompts[:6], cells([0, 8, 16], [1]))
     (file,) = tmp_path.iterdir()
     kept = file.read_bytes()
     assert kept
     file.write_bytes(kept + b'[[0, 5, 0], {"id": "to')  # as a kill leaves it
     paid, wire.die_after = len(wire.seen), 10**9
-    found = remote.sweep(prompts[:6], [0, 8, 16], [1])
+    found = remote.sweep(prompts[:6], cells([0, 8, 16], [1]))
     first = len(wire.seen) - paid
     assert [one.ids for one in found] == [
-        one.ids for one in decoder.sweep(prompts[:6], [0, 8, 16], [1])
+        one.ids for one in decoder.sweep(prompts[:6], cells([0, 8, 16], [1]))
     ]
     assert file.read_bytes().startswith(kept)
     wire.served = ["other"]  # the next server has taken its place
-    assert remote.sweep(prompts[:6], [0, 8, 16], [1]) == found and len(wire.seen) == paid + first
+    assert (
+        remote.sweep(prompts[:6], cells([0, 8, 16], [1])) == found
+        and len(wire.seen) == paid + first
+    )
     wire.served = ["tiny"]
-    remote.sweep(prompts[:5], [0, 8, 16], [1])
+    remote.sweep(prompts[:5], cells([0, 8, 16], [1]))
     assert len(wire.seen) > paid + first > paid  # another call is another file
     remote.weights = "trained again"
     before = len(wire.seen)
-    remote.sweep(prompts[:6], [0, 8, 16], [1])
+    remote.sweep(prompts[:6], cells([0, 8, 16], [1]))
     assert len(wire.seen) > before
 
 
@@ -223,7 +228,7 @@ def test_whoever_stops_reading_stops_the_requests(wire, remote, prompts):
     import time
 
     remote.rows = 1
-    steps = remote._run([remote_job(remote, prompts[i % 4]) for i in range(200)], 0.0)
+    steps = remote.run([remote_job(remote, prompts[i % 4]) for i in range(200)], Sampling())
     next(steps)
     steps.close()
     time.sleep(0.2)  # one may be on its way

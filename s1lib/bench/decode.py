@@ -16,12 +16,11 @@ from typing import Any
 from s1lib.artifacts import RunError
 from s1lib.bench import Row
 from s1lib.chat import model_path, prompt_ids
-from s1lib.decoding import Forcing, Generation, load_decoder
+from s1lib.decoding import Forcing, Generation, Sampling, cells, load_decoder
 from s1lib.decoding.decoder import Decoder
 from s1lib.decoding.forcing import GO_ON, Machine, Marks, Plain, machine
 from s1lib.decoding.jobs import Job
 from s1lib.decoding.marks import marks
-from s1lib.decoding.sweep import cells
 from s1lib.world.sources import benchmark
 
 MODEL = "results/laptop/models/s1"
@@ -39,7 +38,7 @@ def measure(model: str = MODEL, problems: int = PROBLEMS) -> Iterator[Row]:
     share = -(-problems // len(NAMES))
     rows = [row for name in NAMES for row in benchmark(name, share, seed=1)][:problems]
     prompts = [prompt_ids(decoder.tokenizer, row["question"]) for row in rows]
-    decoder.generate(prompts[:8], max_new_tokens=8)
+    decoder.generate(prompts[:8], sampling=Sampling(max_new_tokens=8))
     yield _generate(decoder, prompts, model)
     yield _resubmit(decoder, prompts)
     yield from _overhead(decoder, prompts)
@@ -90,7 +89,7 @@ def _generate(decoder: Decoder, prompts: list[list[int]], model: str) -> Row:
 
     trials = [timed(lambda size=size: theirs(size))[0] for size in BATCHES]  # type: ignore[misc]
     slow, texts = min(trials, key=_seconds)
-    fast, done = timed(lambda: decoder.generate(prompts, max_new_tokens=most))[0]
+    fast, done = timed(lambda: decoder.generate(prompts, sampling=Sampling(max_new_tokens=most)))[0]
     _same("decode-vs-generate", [one.ids for one in done], texts)
     tokens = sum(one.sampled for one in done)
     unit = "tokens/s"
@@ -139,7 +138,7 @@ def resubmit(decoder: Decoder, prompts: list[list[int]], cell: Forcing) -> list[
     open_ = [each for each in one if not each.start().done]
     while open_:
         jobs = [_request(each, found, index, decoder.window) for index, each in enumerate(open_)]
-        for job, done in decoder._run(jobs, 0.0):
+        for job, done in decoder.run(jobs, Sampling()):
             each = open_[job.problem]
             for token in done.sampled:
                 if each.push(token) != GO_ON:
@@ -157,9 +156,9 @@ def _request(each: Machine, found: Marks, index: int, window: int) -> Job:
 
 
 def _resubmit(decoder: Decoder, prompts: list[list[int]]) -> Row:
-    wanted = cells(BUDGETS, WAITS, Forcing())
+    wanted = cells(BUDGETS, WAITS)
     (fast, swept), (slow, apart) = timed(
-        lambda: decoder.sweep(prompts, BUDGETS, WAITS),
+        lambda: decoder.sweep(prompts, cells(BUDGETS, WAITS)),
         lambda: [resubmit(decoder, prompts, cell) for cell in wanted],
     )
     _same("sweep-vs-resubmit", [one.ids for one in swept], [ids for part in apart for ids in part])
@@ -183,7 +182,7 @@ def _overhead(decoder: Decoder, prompts: list[list[int]]) -> Iterator[Row]:
             Job(Plain(prompt, Forcing(), endless, decoder.window, count, index), index)
             for index, (prompt, count) in enumerate(zip(prompts, counts, strict=True))
         ]
-        return sum(len(done.sampled) for _, done in decoder._run(jobs, 0.0))
+        return sum(len(done.sampled) for _, done in decoder.run(jobs, Sampling()))
 
     (forced, _), (free, total) = timed(lambda: decoder.generate(prompts, forcing), plain)
     if total != sum(counts):
@@ -191,7 +190,8 @@ def _overhead(decoder: Decoder, prompts: list[list[int]]) -> Iterator[Row]:
     rival, unit, n = "plain decoding of as many tokens", "tokens/s", len(prompts)
     yield _row("forced-vs-plain", rival, total / forced, total / free, unit, n)
     (whole, _), (single, _) = timed(
-        lambda: decoder.sweep(prompts, BUDGETS, WAITS), lambda: decoder.generate(prompts, longest)
+        lambda: decoder.sweep(prompts, cells(BUDGETS, WAITS)),
+        lambda: decoder.generate(prompts, longest),
     )
     yield _row("sweep-vs-longest", "its longest single run", n / whole, n / single, "problems/s", n)
 
@@ -199,8 +199,8 @@ def _overhead(decoder: Decoder, prompts: list[list[int]]) -> Iterator[Row]:
 def flips(model: str, prompts: list[list[int]]) -> Row:
     """Share of the sweep's generations that separate runs repeat token for token in bfloat16."""
     decoder = load_decoder(model, backend="torch", window=1024, answer_tokens=16, dtype="bfloat16")
-    wanted = cells(BUDGETS[-2:], WAITS[:1], Forcing())
-    swept = decoder.sweep(prompts, BUDGETS[-2:], WAITS[:1])
+    wanted = cells(BUDGETS[-2:], WAITS[:1])
+    swept = decoder.sweep(prompts, wanted)
     apart = [one for cell in wanted for one in decoder.generate(prompts, cell)]
     same = sum(a.ids == b.ids for a, b in zip(swept, apart, strict=True))
     return Row(

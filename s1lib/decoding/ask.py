@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from s1lib.decoding.forcing import Forcing
+from s1lib.decoding.sampling import GREEDY, Sampling
 
 if TYPE_CHECKING:
     from s1lib.decoding.engine import TorchDecoder
@@ -38,7 +39,8 @@ def main(args: argparse.Namespace) -> int:
         args.model, backend="torch", answer_tokens=args.answer_tokens, rows=1, dtype=args.dtype
     )
     prompt = prompt_ids(decoder.tokenizer, args.question)
-    tokens = stream(decoder, prompt, forcing, args.temperature, args.seed)  # type: ignore[arg-type]
+    sampling = Sampling(args.temperature, seed=args.seed)
+    tokens = stream(decoder, prompt, forcing, sampling)  # type: ignore[arg-type]
     counts = [0, 0]
     for text, forced, size in pieces(tokens, lambda ids: str(decoder.tokenizer.decode(ids))):
         counts[forced] += size
@@ -67,8 +69,7 @@ def stream(
     decoder: TorchDecoder,
     prompt: Sequence[int],
     forcing: Forcing | None,
-    temperature: float = 0.0,
-    seed: int = 0,
+    sampling: Sampling = GREEDY,
 ) -> Iterator[tuple[int, bool]]:
     """Tokens of one generation as they come, each with whether it was forced.
 
@@ -88,7 +89,7 @@ def stream(
     one = machine(prompt, forcing, found, decoder.window, limit)
     network, fed, banned = decoder.network.twin(), 0, sorted(found.banned)
     network.reserve(1, one.longest)
-    stream_key = np.array([key(seed, "0", 0)], np.uint64)
+    stream_key = np.array([key(sampling.seed, "0", 0)], np.uint64)
     move = one.start()
     while True:
         yield from ((token, True) for token in move.force)
@@ -104,7 +105,11 @@ def stream(
             if one.ban:
                 logits[:, banned] = float("-inf")
             chance = uniform(stream_key, np.array([len(one.ids)]))
-            token = int(draw(logits, temperature, chance)[0])
+            seen = None
+            if sampling.repetition_penalty != 1:
+                seen = torch.zeros_like(logits, dtype=torch.bool)
+                seen[0, one.ids] = True
+            token = int(draw(logits, sampling, chance, seen)[0])
         fed = len(one.ids)
         move = one.push(token)
         fed = min(fed, len(one.ids) - len(move.force))

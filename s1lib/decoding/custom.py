@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerBase
 from s1lib.artifacts import RunError
 from s1lib.chat import S1, Delimiters, load_tokenizer
 from s1lib.decoding.forcing import Forcing
+from s1lib.decoding.sampling import GREEDY, Sampling
 
 _HEEDED = {"TemperatureLogitsWarper"}
 
@@ -61,13 +62,11 @@ def budget_forcing(
         mask = rest.get("attention_mask")
         keep = torch.ones_like(input_ids) if mask is None else mask
         prompts = [ids[real.bool()].tolist() for ids, real in zip(input_ids, keep, strict=True)]
-        sampling = generation_config.do_sample
-        done = decoder.generate(
-            prompts,
-            forcing,
-            temperature=generation_config.temperature if sampling else 0.0,
-            seed=int(torch.randint(2**31, ())) if sampling else 0,
-        )
+        sampling = GREEDY
+        if generation_config.do_sample:
+            seed = int(torch.randint(2**31, ()))
+            sampling = Sampling(generation_config.temperature, seed=seed)
+        done = decoder.generate(prompts, forcing, sampling)
         new = torch.nn.utils.rnn.pad_sequence(
             [torch.tensor(one.ids, dtype=torch.int64) for one in done],
             batch_first=True,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
@@ -24,7 +24,8 @@ from s1lib.decoding.jobs import Job
 from s1lib.decoding.kept import Kept, Order
 from s1lib.decoding.marks import encode, marks
 from s1lib.decoding.record import Generation, config_hash
-from s1lib.decoding.sweep import Branches, cells, trunks
+from s1lib.decoding.sampling import GREEDY, Sampling
+from s1lib.decoding.sweep import Branches, Cell, alike, trunks
 
 Prompts = Sequence[Sequence[int]]
 INTERVAL = 0.2 if sys.stderr.isatty() else 5.0
@@ -39,7 +40,7 @@ class DecodeError(RunError):
 
 
 class Decoder(ABC):
-    """A model with its tokenizer. Backends implement `_run`.
+    """A model with its tokenizer. Backends implement `run`.
 
     `window` is the context length in tokens, `answer_tokens` the answer's limit where a call
     gives none. After a call, `paid` is the number of tokens that it sampled (shared ones once),
@@ -67,88 +68,77 @@ class Decoder(ABC):
         self.speed, self.paid = 0.0, 0
 
     @abstractmethod
-    def _run(self, jobs: list[Job], temperature: float) -> Iterator[tuple[Job, Machine]]:
+    def run(self, jobs: list[Job], sampling: Sampling) -> Iterator[tuple[Job, Machine]]:
         """Decode all jobs; yield each finished machine (a branch's with the trunk's job)."""
 
     def generate(
         self,
         prompts: Prompts,
         forcing: Forcing | None = None,
+        sampling: Sampling = GREEDY,
         *,
         ids: Sequence[str] | None = None,
-        temperature: float = 0.0,
-        seed: int = 0,
-        samples: int = 1,
-        max_new_tokens: int | None = None,
         stop: Sequence[int] = (),
         **tags: Any,
     ) -> list[Generation]:
-        """Decode each prompt (token ids) `samples` times; results in the order of prompts.
+        """Decode each prompt (token ids) `sampling.samples` times, in the order of prompts.
 
-        `forcing=None` is plain decoding until an end of sequence or one of the `stop` ids.
-        `max_new_tokens` bounds the answer, or with plain decoding everything. `ids` name the
-        problems and key the randomness. `tags` are further fields of `Generation`, such as
-        `benchmark`. Raises `RunError` for bad settings and prompts, before anything is decoded,
+        `forcing=None` is plain decoding until an end of sequence or one of the `stop` ids. `ids`
+        name the problems and key the randomness. `tags` are further fields of `Generation`, such
+        as `benchmark`. Raises `RunError` for bad settings and prompts, before anything is decoded,
         and `DecodeError` (with what is finished) if the backend fails.
         """
         names = self._names(prompts, ids)
         found = self._marks(forcing, stop)
         forcing = self._with_budget(forcing, prompts, found)
-        limit = self._limit(forcing, max_new_tokens)
+        limit = self._limit(forcing, sampling)
         jobs = [
             Job(
                 self._new(prompt, index, found, limit)(forcing),
                 index,
                 sample,
-                key(seed, names[index], sample),
+                key(sampling.seed, names[index], sample),
             )
             for index, prompt in enumerate(prompts)
-            for sample in range(samples)
+            for sample in range(sampling.samples)
         ]
-        fields = {**self._tags(forcing, temperature, seed, limit), **tags}
+        fields = {**self._tags(forcing, sampling, limit), **tags}
 
         def results(job: Job, done: Machine) -> Iterator[tuple[Order, Generation]]:
             name = names[job.problem]
             yield (0, job.problem, job.sample), self._generation(done, name, job.sample, fields)
 
-        also = [sorted(stop), str(self.delimiters)]
-        return self._collect(jobs, temperature, results, [prompts, names, samples, fields, *also])
+        asked = [prompts, names, sampling.samples, fields, sorted(stop), str(self.delimiters)]
+        return self._collect(jobs, sampling, results, asked)
 
     def sweep(
         self,
         prompts: Prompts,
-        budgets: Sequence[int | None],
-        waits: Sequence[int] = (),
+        cells: Sequence[Cell],
+        sampling: Sampling = GREEDY,
         *,
-        wait: str = "Wait",
-        protocol: Literal["paper", "harness"] = "paper",
-        grid: bool = False,
         ids: Sequence[str] | None = None,
-        temperature: float = 0.0,
-        seed: int = 0,
-        samples: int = 1,
-        max_new_tokens: int | None = None,
         **tags: Any,
     ) -> list[Generation]:
-        """All cells of `s1lib.decoding.sweep.cells` from one trunk for each problem and sample.
+        """All `cells` (see `s1lib.decoding.sweep.cells`) from one trunk per problem and sample.
 
         Returns one generation per cell, prompt and sample, cell by cell, each the same as
-        `generate` gives with that cell's budget and waits.
+        `generate` gives with that cell. Cells may differ in budget and waits alone; otherwise, or
+        if there are none, raises `RunError`.
         """
         names = self._names(prompts, ids)
-        base = Forcing(wait=wait, protocol=protocol, delimiters=self.delimiters)
-        found, limit = self._marks(base, ()), self._limit(base, max_new_tokens)
-        asked = cells(budgets, waits, base, grid)
+        asked = [replace(cell, delimiters=self.delimiters) for cell in alike(cells)]
+        found, limit = self._marks(asked[0], ()), self._limit(asked[0], sampling)
         wanted = [self._with_budget(cell, prompts, found) or cell for cell in asked]
         jobs = []
         for trunk, places in trunks(wanted):
             for index, prompt in enumerate(prompts):
                 new = self._new(prompt, index, found, limit)
-                for sample in range(samples):
+                for sample in range(sampling.samples):
                     branches = Branches(new, [(place, wanted[place]) for place in places])
-                    stream = key(seed, names[index], sample)
+                    stream = key(sampling.seed, names[index], sample)
                     jobs.append(Job(new(trunk), index, sample, stream, branches))
-        fields = [{**self._tags(cell, temperature, seed, limit), **tags} for cell in asked]
+        fields = [{**self._tags(cell, sampling, limit), **tags} for cell in asked]
 
         def results(job: Job, done: Machine) -> Iterator[tuple[Order, Generation]]:
             name = names[job.problem]
@@ -156,14 +146,14 @@ class Decoder(ABC):
                 row = self._generation(one, name, job.sample, fields[place])
                 yield (place, job.problem, job.sample), row
 
-        return self._collect(jobs, temperature, results, [prompts, names, samples, *fields])
+        return self._collect(jobs, sampling, results, [prompts, names, sampling.samples, *fields])
 
     # --- shared by both -------------------------------------------------------------------------
 
     def _collect(
         self,
         jobs: list[Job],
-        temperature: float,
+        sampling: Sampling,
         results: Callable[[Job, Machine], Iterable[tuple[Order, Generation]]],
         asked: list[Any],
     ) -> list[Generation]:
@@ -171,13 +161,13 @@ class Decoder(ABC):
             kept = None
             if self.keep:
                 kept = stack.enter_context(Kept(self.keep, [self.weights, *_plain(asked)]))
-            return self._collect_into(kept, jobs, temperature, results)
+            return self._collect_into(kept, jobs, sampling, results)
 
     def _collect_into(
         self,
         kept: Kept | None,
         jobs: list[Job],
-        temperature: float,
+        sampling: Sampling,
         results: Callable[[Job, Machine], Iterable[tuple[Order, Generation]]],
     ) -> list[Generation]:
         known = kept.read() if kept else {}
@@ -187,7 +177,7 @@ class Decoder(ABC):
         left = [job for job in jobs if not all(place in known for place in _places(job))]
         bar.update(len(jobs) - len(left))
         try:
-            for job, done in self._run(left, temperature) if left else ():
+            for job, done in self.run(left, sampling) if left else ():
                 new = [pair for pair in results(job, done) if pair[0] not in known]
                 if kept:
                     kept.add(new)
@@ -227,24 +217,21 @@ class Decoder(ABC):
             return forcing
         return replace(forcing, budget=auto_budget(prompts, found, self.window))
 
-    def _limit(self, forcing: Forcing | None, max_new_tokens: int | None) -> int:
-        if max_new_tokens is not None and max_new_tokens < 1:
-            raise RunError(f"max_new_tokens={max_new_tokens} leaves no answer: use 1 or more")
-        return max_new_tokens or (self.window if forcing is None else self.answer_tokens)
+    def _limit(self, forcing: Forcing | None, sampling: Sampling) -> int:
+        own = self.window if forcing is None else self.answer_tokens
+        return sampling.max_new_tokens or own
 
-    def _tags(
-        self, forcing: Forcing | None, temperature: float, seed: int, limit: int
-    ) -> dict[str, Any]:
+    def _tags(self, forcing: Forcing | None, sampling: Sampling, limit: int) -> dict[str, Any]:
         config = config_hash(
             model=self.name,
             window=self.window,
             limit=limit,
             forcing=forcing,
-            temperature=temperature,
-            seed=seed,
+            sampling=replace(sampling, samples=1, max_new_tokens=None),
             **self.config,
         )
-        tags = {"model": self.name, "temperature": temperature, "seed": seed, "config": config}
+        tags: dict[str, Any] = {"model": self.name, "config": config}
+        tags |= {"temperature": sampling.temperature, "seed": sampling.seed}
         if forcing is None:
             return {**tags, "method": "plain", "protocol": ""}
         return {

@@ -29,6 +29,7 @@ from s1lib.decoding.forcing import DONE, GO_ON, Machine, Marks, Move
 from s1lib.decoding.jobs import Job
 from s1lib.decoding.lanes import deal, lanes, side_by_side
 from s1lib.decoding.network import Chunk, Network
+from s1lib.decoding.sampling import Sampling
 
 NEVER = np.iinfo(np.int64).max
 GROUP = 16  # rows that attention reads to the same length; measured on two cores
@@ -51,10 +52,10 @@ class Engine:
     """
 
     def __init__(
-        self, network: Network, rows: int, columns: int, temperature: float, prefill: int = 4096
+        self, network: Network, rows: int, columns: int, sampling: Sampling, prefill: int = 4096
     ) -> None:
         self.network, self.size, self.prefill = network, rows, prefill
-        self.temperature = temperature
+        self.sampling = sampling
         network.reserve(rows, columns)
         self.rows: list[Row] = []
         self.length = np.zeros(rows, np.int64)  # position of the last token, which is fed next
@@ -63,6 +64,10 @@ class Engine:
         self.free = np.zeros(rows, np.int64)  # position before which an end is banned
         self.keys = np.zeros(rows, np.uint64)
         self.tokens = np.zeros(rows, np.int64)
+        self.seen: torch.Tensor | None = None  # tokens of each row, where repeating costs
+        if sampling.repetition_penalty != 1:
+            shape = rows, network.head.shape[1]
+            self.seen = torch.zeros(shape, dtype=torch.bool, device=network.device)
         self.sampled = self.steps = 0
 
     def run(self, jobs: list[Job]) -> Iterator[tuple[Job, Machine]]:
@@ -140,6 +145,9 @@ class Engine:
         self.tokens[index] = machine.ids[-1]
         self.due[index] = self.length[index] + machine.patience
         self.free[index] = self.length[index] + machine.ban
+        if self.seen is not None:
+            self.seen[index] = False
+            self.seen[index, machine.ids] = True
 
     def _leave(self, index: int) -> None:
         """Close the gap: the longest row of each later group moves up into it."""
@@ -159,6 +167,8 @@ class Engine:
         self.rows[target] = self.rows[source]
         for state in (self.length, self.fed, self.due, self.free, self.keys, self.tokens):
             state[target] = state[source]
+        if self.seen is not None:
+            self.seen[target] = self.seen[source]
 
     # --- one token for each row -----------------------------------------------------------------
 
@@ -183,9 +193,12 @@ class Engine:
         if len(held):
             at = torch.from_numpy(held).to(logits.device)
             logits[at[:, None], self.banned] = float("-inf")
-        if self.temperature:
+        if self.sampling.temperature:
             chance = uniform(self.keys[:live], self.length[:live] + 1)
-        chosen, check = draw(logits, self.temperature, chance)
+        seen = None if self.seen is None else self.seen[:live]
+        chosen, check = draw(logits, self.sampling, chance, seen)
+        if self.seen is not None:
+            self.seen[torch.arange(live), chosen] = True
         numbers = check.float().cpu().numpy()  # NumPy knows no bfloat16
         if np.isnan(numbers).any():
             self._not_a_number(int(np.flatnonzero(np.isnan(numbers))[0]))
@@ -292,7 +305,7 @@ class TorchDecoder(Decoder):
         self.rows = rows
         self.network = Network(model, len(tokenizer), GROUP if model.device.type == "cpu" else rows)
 
-    def _run(self, jobs: list[Job], temperature: float) -> Iterator[tuple[Job, Machine]]:
+    def run(self, jobs: list[Job], sampling: Sampling) -> Iterator[tuple[Job, Machine]]:
         if not jobs:
             return
         columns = max(job.machine.longest for job in jobs)
@@ -301,7 +314,7 @@ class TorchDecoder(Decoder):
         for part in parts:
             most = sum(1 if job.branches is None else len(job.branches) for job in part)
             network = self.network.twin() if engines else self.network
-            engines.append(Engine(network, max(1, min(self.rows, most)), columns, temperature))
+            engines.append(Engine(network, max(1, min(self.rows, most)), columns, sampling))
         for done in side_by_side(engines, parts):
             self.paid = sum(engine.sampled for engine in engines)
             yield done

@@ -21,6 +21,7 @@ import pandas as pd
 
 from s1lib.artifacts import RunError, read_table, write_table
 from s1lib.decoding.forcing import Forcing
+from s1lib.decoding.sampling import Sampling
 
 Ids = tuple[int, ...]
 LISTS = ("prompt", "opening", "thinking", "closing", "answer", "forced", "ignored")
@@ -87,7 +88,7 @@ def config_hash(**settings: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    return asdict(value) if isinstance(value, Forcing) else str(value)
+    return asdict(value) if isinstance(value, Forcing | Sampling) else str(value)
 
 
 def to_table(generations: Iterable[Generation]) -> pd.DataFrame:

@@ -30,6 +30,7 @@ from s1lib.decoding.decoder import Decoder
 from s1lib.decoding.draw import uniform_one
 from s1lib.decoding.forcing import GO_ON, Machine, Move
 from s1lib.decoding.jobs import Job, one_id_stops
+from s1lib.decoding.sampling import Sampling
 from s1lib.profile import load_profile
 
 ADDRESS = "http://localhost:8000/v1"
@@ -71,7 +72,7 @@ class ServerDecoder(Decoder):
         self.url = self.urls[0]
         self.rows, self.beyond = rows, tuple(beyond)
 
-    def _run(self, jobs: list[Job], temperature: float) -> Iterator[tuple[Job, Machine]]:
+    def run(self, jobs: list[Job], sampling: Sampling) -> Iterator[tuple[Job, Machine]]:
         """The coroutines run in a thread, since a notebook has an event loop of its own."""
         results: queue.Queue[Any] = queue.Queue()
         running: list[Any] = []
@@ -82,7 +83,7 @@ class ServerDecoder(Decoder):
         async def everything() -> None:
             running.extend((asyncio.get_running_loop(), asyncio.current_task()))
             if not stopped.is_set():
-                await self._all(jobs, temperature, results)
+                await self._all(jobs, sampling, results)
 
         def work() -> None:
             try:
@@ -108,7 +109,7 @@ class ServerDecoder(Decoder):
                     loop.call_soon_threadsafe(task.cancel)
             thread.join()
 
-    async def _all(self, jobs: list[Job], temperature: float, results: queue.Queue[Any]) -> None:
+    async def _all(self, jobs: list[Job], sampling: Sampling, results: queue.Queue[Any]) -> None:
         key = os.environ.get("S1_SERVER_KEY")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         limits = httpx.Limits(max_connections=self.rows)
@@ -118,14 +119,14 @@ class ServerDecoder(Decoder):
 
             async def follow(job: Job) -> None:
                 async with turn:
-                    leaves = await self._follow(client, job, temperature, results)
+                    leaves = await self._follow(client, job, sampling, results)
                 async with asyncio.TaskGroup() as group:
                     for leaf in leaves:
                         group.create_task(answer(job, leaf))
 
             async def answer(job: Job, leaf: Machine) -> None:
                 async with turn:
-                    await self._finish(client, job, leaf, temperature)
+                    await self._finish(client, job, leaf, sampling)
                 results.put((job, leaf))
 
             async with asyncio.TaskGroup() as group:
@@ -156,26 +157,26 @@ class ServerDecoder(Decoder):
         raise RunError(f"no server has {self.name}: {'; '.join(found)}. {_start(self.name)}")
 
     async def _follow(
-        self, client: httpx.AsyncClient, job: Job, temperature: float, results: queue.Queue[Any]
+        self, client: httpx.AsyncClient, job: Job, sampling: Sampling, results: queue.Queue[Any]
     ) -> list[Machine]:
         """One job to its end, or, if it has branches, to the end of its thinking."""
         machine = job.machine
         move = machine.start()
         while not move.done and not (job.branches and machine.phase != "thinking"):
-            move = await self._advance(client, job, machine, temperature)
+            move = await self._advance(client, job, machine, sampling)
         if job.branches:
             return job.branches(machine)
         results.put((job, machine))
         return []
 
     async def _finish(
-        self, client: httpx.AsyncClient, job: Job, machine: Machine, temperature: float
+        self, client: httpx.AsyncClient, job: Job, machine: Machine, sampling: Sampling
     ) -> None:
         while machine.phase != "done":
-            await self._advance(client, job, machine, temperature)
+            await self._advance(client, job, machine, sampling)
 
     async def _advance(
-        self, client: httpx.AsyncClient, job: Job, machine: Machine, temperature: float
+        self, client: httpx.AsyncClient, job: Job, machine: Machine, sampling: Sampling
     ) -> Move:
         """One request: up to the machine's next decision."""
         body = {
@@ -183,12 +184,16 @@ class ServerDecoder(Decoder):
             "prompt": machine.ids,
             "max_tokens": machine.patience,
             "min_tokens": min(machine.ban, machine.patience),
-            "temperature": temperature,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "top_k": sampling.top_k,
+            "min_p": sampling.min_p,
+            "repetition_penalty": sampling.repetition_penalty,
             "stop_token_ids": sorted(machine.marks.watched),
             "skip_special_tokens": False,
             "return_token_ids": True,
         }
-        if temperature:
+        if sampling.temperature:
             body["seed"] = int(uniform_one(job.stream, len(machine.ids)) * 2**31)
         if self.beyond:
             body["logit_bias"] = {str(token): -100 for token in self.beyond}

@@ -22,6 +22,7 @@ from s1lib.decoding.jobs import Job
 from s1lib.decoding.lanes import deal, lanes, side_by_side
 from s1lib.decoding.network import Network
 from s1lib.decoding.record import Generation
+from s1lib.decoding.sampling import Sampling
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,10 @@ class StepEngine(Engine):
     """The engine with a shelf: a row that pauses is put there, a fork begins from there."""
 
     def __init__(
-        self, network: Network, rows: int, columns: int, temperature: float, shelf: int
+        self, network: Network, rows: int, columns: int, sampling: Sampling, shelf: int
     ) -> None:
         network.reserve(rows + shelf, columns)
-        super().__init__(network, rows, columns, temperature)
+        super().__init__(network, rows, columns, sampling)
         self.shelf = Shelf(network, rows, shelf)
 
     def _append(self, row: Any) -> int:
@@ -122,7 +123,8 @@ class Steps:
     """Decodes traces of `prompts` step by step, `live` of them at most between two calls.
 
     `ids` name the problems. Random numbers belong to (seed, problem, number, position), where
-    `number` is the caller's for each trace, so that results do not depend on what else runs.
+    `number` is the caller's for each trace, so that results do not depend on what else runs
+    (`sampling.samples` is not looked at).
     """
 
     def __init__(
@@ -130,20 +132,19 @@ class Steps:
         decoder: Decoder,
         prompts: Sequence[Sequence[int]],
         forcing: Forcing,
+        sampling: Sampling,
         *,
         ids: Sequence[str],
         live: int,
-        temperature: float = 1.0,
-        seed: int = 0,
         **tags: Any,
     ) -> None:
         self.decoder, self.prompts, self.ids = decoder, prompts, list(ids)
-        self.temperature, self.seed, self.forcing = temperature, seed, forcing
+        self.sampling, self.forcing = sampling, forcing
         found = decoder._marks(forcing, ())
         plain = {field.name: getattr(found, field.name) for field in fields(Marks)}
         self.marks = StepMarks(**plain, pauses=blank_lines(decoder.tokenizer))
-        self.limit = decoder._limit(forcing, None)
-        self._fields = {**decoder._tags(forcing, temperature, seed, self.limit), **tags}
+        self.limit = decoder._limit(forcing, sampling)
+        self._fields = {**decoder._tags(forcing, sampling, self.limit), **tags}
         self._engines: list[StepEngine] = []  # one for each lane
         if isinstance(decoder, TorchDecoder) and len(prompts):
             columns = max(self.root(problem).longest for problem in range(len(prompts)))
@@ -152,7 +153,7 @@ class Steps:
             for _ in range(count):
                 network = decoder.network.twin()  # the decoder may be used between two steps
                 shelf = -(-2 * live // count)
-                self._engines.append(StepEngine(network, rows, columns, temperature, shelf))
+                self._engines.append(StepEngine(network, rows, columns, sampling, shelf))
 
     def root(self, problem: int) -> Stepper:
         """A trace that has not begun."""
@@ -165,14 +166,14 @@ class Steps:
         A trace comes back `paused` after a step of thinking, or done with thinking and answer.
         """
         jobs = [
-            Job(trace, problem, number, key(self.seed, self.ids[problem], number))
+            Job(trace, problem, number, key(self.sampling.seed, self.ids[problem], number))
             for problem, number, trace in traces
         ]
         place = {id(job): index for index, job in enumerate(jobs)}
         if self._engines:
             run = side_by_side(self._engines, deal(jobs, len(self._engines)))
         else:
-            run = self.decoder._run(jobs, self.temperature)
+            run = self.decoder.run(jobs, self.sampling)
         for job, machine in run:
             assert isinstance(machine, Stepper)
             yield place[id(job)], machine

@@ -18,6 +18,7 @@ from s1lib.decoding.decoder import Decoder
 from s1lib.decoding.draw import uniform_one
 from s1lib.decoding.forcing import GO_ON, Machine
 from s1lib.decoding.jobs import Job, one_id_stops
+from s1lib.decoding.sampling import Sampling
 
 
 class VllmDecoder(Decoder):
@@ -52,23 +53,23 @@ class VllmDecoder(Decoder):
         size = llm.llm_engine.model_config.get_vocab_size()
         self._bias = dict.fromkeys(range(len(tokenizer), size), -100.0)
 
-    def _run(self, jobs: list[Job], temperature: float) -> Iterator[tuple[Job, Machine]]:
+    def run(self, jobs: list[Job], sampling: Sampling) -> Iterator[tuple[Job, Machine]]:
         running: dict[str, tuple[Job, Machine]] = {}
         try:
-            yield from self._follow(running, jobs, temperature)
+            yield from self._follow(running, jobs, sampling)
         finally:  # whoever stops reading leaves nothing in the engine
             if running:
                 self._engine.abort_request(list(running))
 
     def _follow(
-        self, running: dict[str, tuple[Job, Machine]], jobs: list[Job], temperature: float
+        self, running: dict[str, tuple[Job, Machine]], jobs: list[Job], sampling: Sampling
     ) -> Iterator[tuple[Job, Machine]]:
         for job in jobs:
             one_id_stops(job.machine)
             if job.machine.start().done:
                 yield job, job.machine
             else:
-                self._ask(running, job, job.machine, temperature)
+                self._ask(running, job, job.machine, sampling)
         while running:
             for output in self._engine.step():
                 if not output.finished:
@@ -85,17 +86,25 @@ class VllmDecoder(Decoder):
                     if one.phase == "done":
                         yield job, one
                     else:
-                        self._ask(running, job, one, temperature)
+                        self._ask(running, job, one, sampling)
 
     def _ask(
-        self, running: dict[str, tuple[Job, Machine]], job: Job, machine: Machine, heat: float
+        self,
+        running: dict[str, tuple[Job, Machine]],
+        job: Job,
+        machine: Machine,
+        sampling: Sampling,
     ) -> None:
         from vllm import SamplingParams
 
-        seed = int(uniform_one(job.stream, len(machine.ids)) * 2**31) if heat else None
+        seed = int(uniform_one(job.stream, len(machine.ids)) * 2**31)
         params = SamplingParams(
-            temperature=heat,
-            seed=seed,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            top_k=sampling.top_k,
+            min_p=sampling.min_p,
+            repetition_penalty=sampling.repetition_penalty,
+            seed=seed if sampling.temperature else None,
             max_tokens=machine.patience,
             min_tokens=min(machine.ban, machine.patience),
             stop_token_ids=sorted(machine.marks.watched),

@@ -20,7 +20,7 @@ from transformers import PreTrainedTokenizerBase
 
 from s1lib import selection
 from s1lib.artifacts import RunError
-from s1lib.decoding import Forcing, Generation
+from s1lib.decoding import Forcing, Generation, cells
 from s1lib.decoding.decoder import Decoder
 from s1lib.evaluation import Prompts, examine
 
@@ -74,8 +74,8 @@ def ask_tokens(decoder: Decoder, tests: pd.DataFrame, bound: int) -> list[Genera
     """
 
     def decode(prompts: Prompts, ids: list[str]) -> list[Generation]:
-        cells = decoder.sweep(prompts, [bound], ids=ids, condition=str(bound))
-        return [replace(one, method=TOKEN + FORCED * (one.budget is not None)) for one in cells]
+        swept = decoder.sweep(prompts, cells([bound]), ids=ids, condition=str(bound))
+        return [replace(one, method=TOKEN + FORCED * (one.budget is not None)) for one in swept]
 
     return examine(tests, decoder.tokenizer, decode, suffix(bound, "tokens"))
 

@@ -21,12 +21,14 @@ from s1lib.artifacts import RunError
 from s1lib.decoding.decoder import Decoder
 from s1lib.decoding.forcing import Forcing
 from s1lib.decoding.record import Generation
+from s1lib.decoding.sampling import Sampling
 from s1lib.decoding.tree import Stepper, Steps
 from s1lib.methods.majority import vote
 from s1lib.methods.reward import Reward
 from s1lib.progress import progress
 
 METHOD = "REBASE"
+TEMPERED = Sampling(temperature=0.5)  # the reference's
 
 
 @dataclass(eq=False)
@@ -97,13 +99,12 @@ def rebase(
     decoder: Decoder,
     prompts: Sequence[Sequence[int]],
     reward: Reward,
+    sampling: Sampling = TEMPERED,
     *,
     ids: Sequence[str],
     width: int = 16,
     forcing: Forcing | None = None,
     balance: float = 0.2,
-    temperature: float = 0.5,
-    seed: int = 0,
     live: int = 128,
 ) -> Iterator[tuple[Tree, list[Generation]]]:
     """Search each problem; yields its tree and `width` generations, problem by problem.
@@ -121,10 +122,9 @@ def rebase(
         decoder,
         prompts,
         forcing or Forcing(delimiters=decoder.delimiters),
+        sampling,
         ids=ids,
         live=width * size,
-        temperature=temperature,
-        seed=seed,
         method=METHOD,
     )
     grown: dict[int, Tree] = {}
