@@ -101,6 +101,11 @@ def digest(path: str | Path) -> str:
     return sha.hexdigest()[:16]
 
 
+def fingerprint(value: Any) -> str:
+    """First 16 hex digits of the SHA-256 of a JSON value, in whatever order its keys come."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def replace_folder(made: Path, target: Path) -> None:
     """Rename the finished folder `made` to `target`, in place of what was there.
 

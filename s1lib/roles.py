@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pandas as pd
 
@@ -21,6 +21,7 @@ from s1lib import domains
 from s1lib.artifacts import RunError, digest
 from s1lib.benchmarks import Problem
 from s1lib.chat import model_path, prompt_ids
+from s1lib.grading import Verdict, extract, grade
 from s1lib.profile import Profile
 from s1lib.progress import progress
 from s1lib.providers.calls import Calls, Estimate
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from s1lib.decoding.decoder import Decoder
 
 T = TypeVar("T")
-Verdict = str  # `correct`, `wrong` or `undecided`
 
 GRADE = """\
 You check a student's answer to a problem against the reference answer. What counts is the final
@@ -119,8 +119,10 @@ def grader(book: Profile) -> Callable[[pd.DataFrame], list[Verdict]]:
     def judge(rows: pd.DataFrame) -> list[Verdict]:
         requests = [_to_grade(book, row) for row in _records(rows)]
         asked = [request for request in requests if request]
-        verdicts = iter(_ask(_hire(book, "grader", rows), asked, _verdict, "grades"))
-        return [(next(verdicts) if request else None) or "undecided" for request in requests]
+        found = _ask(_hire(book, "grader", rows), asked, _verdict, "grades")
+        verdicts = iter(cast(list[Verdict | None], found))  # mypy takes literals for any text
+        graded = [next(verdicts) if request else None for request in requests]
+        return [verdict or "undecided" for verdict in graded]
 
     return judge
 
@@ -308,14 +310,12 @@ def _attempts(
 
 
 def _grade(row: dict[str, Any]) -> Verdict:
-    from s1lib.grading import extract, grade
-
     answer = row["answer"] or extract(row.get("solution") or "")
     if not answer or not row["attempt"]:
         return "undecided"
     choice = re.fullmatch(r"\(?[A-Z]\)?", answer.strip())  # metadata may hold options or not
     kind = row.get("answer_type") or ("choice" if choice else "text")
-    return str(grade(row["attempt"], answer, kind))
+    return grade(row["attempt"], answer, kind)
 
 
 def _to_grade(book: Profile, row: dict[str, Any]) -> Request | None:
@@ -331,7 +331,7 @@ def _verdict(text: str) -> Verdict | None:
     """The verdict on the last line of a reply, or None if it says neither yes nor no."""
     lines = text.strip().splitlines()
     last = lines[-1].strip(" *.`").lower() if lines else ""
-    return {"yes": "correct", "no": "wrong"}.get(last)
+    return "correct" if last == "yes" else "wrong" if last == "no" else None
 
 
 # Classifier

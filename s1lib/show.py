@@ -36,6 +36,11 @@ def versions() -> dict[str, str]:
     return found
 
 
+def threads() -> int:
+    """Threads that this process may use: `OMP_NUM_THREADS`, else all cores."""
+    return int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+
+
 @cache
 def device() -> str:
     """`cuda` where torch will find a GPU, else `cpu`; told without importing torch."""

@@ -1,34 +1,52 @@
 """The published book: executed notebooks and pages become one static site that opens from disk.
 
+`python -m s1lib site` builds it from a run folder.
+
 `build` stages what a run has (its executed notebooks, status, figures and claims) together with
 the pages in `jupyter_book/`, calls Jupyter Book with warnings fatal, and publishes the finished
-site as `<run>/site`, whole or not at all. No page asks another host for anything.
+site as `<run>/site`, whole or not at all. No page asks another host for anything: each carries a
+policy that a browser holds it to, whatever a notebook's outputs may try to load.
 """
 
 from __future__ import annotations
 
+import argparse
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import yaml
 
 from s1lib import figures, speed, tables
 from s1lib.artifacts import RunError, read_json, replace_folder, write_text
 from s1lib.claims import ledger, markdown
+from s1lib.profile import load_profile
 from s1lib.results import read_all
+from s1lib.run.notebooks import Notebook, clean, plain, read_notebook, tags, write_notebook
 
 PAGES = Path(__file__).parents[1] / "jupyter_book"
-_BAR = re.compile(r"\d%\|.*\| |\d+[a-z]+ \[\d\d:\d\d")  # as tqdm draws it, with and without a total
-_ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _NEEDED_OF_MATHJAX = ("tex-chtml.js", "output", "input")
-_LOADS = {"script": "src", "img": "src", "iframe": "src", "source": "src", "object": "data"}
+_HEAD = re.compile(
+    r"\A\s*(?:<!doctype[^>]*>)?\s*(?:<html[^>]*>)?\s*(?:<head[^>]*>)?", re.IGNORECASE
+)
+# Scripts and styles within a page are the theme's and the outputs' own. From disk a page's own
+# files have the scheme `file:`, on a server its host.
+_OWN = "'self' file: data: blob:"
+POLICY = f"default-src {_OWN} 'unsafe-inline'; base-uri 'none'; form-action 'self' file:"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--profile", default="laptop", help="smoke, laptop, paper or a .yaml file")
+    parser.add_argument("--run", default="", help="run folder (default: results/<profile>)")
+
+
+def main(args: argparse.Namespace) -> int:
+    page = build(args.profile, load_profile(args.profile, args.run).run)
+    print(f"The book is built. Open it in a browser: {page}")
+    return 0
 
 
 def build(profile: str, run: Path, pages: Path = PAGES) -> Path:
@@ -36,8 +54,7 @@ def build(profile: str, run: Path, pages: Path = PAGES) -> Path:
 
     The old site stays in place until the new one is finished. Raises `RunError` when there is no
     executed notebook, when one holds an error, when Jupyter Book warns about anything (a broken
-    link, a missing picture, an unknown reference), or when a page would load something from
-    elsewhere.
+    link, a missing picture, an unknown reference).
     """
     executed = sorted((run / "notebooks").glob("*.ipynb"))
     notebooks = [path for path in executed if not path.stem.endswith(".failed")]
@@ -50,42 +67,36 @@ def build(profile: str, run: Path, pages: Path = PAGES) -> Path:
         _stage(profile, run, notebooks, pages, stage)
         site = _jupyter_book(stage)
         _prune(site)
-        loads = list(foreign_loads(site))
-        if loads:
-            page, url = loads[0]
-            raise RunError(f"{page} would load {url}: the book must not need a network")
+        fence(site)
         replace_folder(site, run / "site")
     finally:
         shutil.rmtree(stage, ignore_errors=True)
     return run / "site" / "index.html"
 
 
-def clean(notebook: nbformat.NotebookNode, name: str) -> nbformat.NotebookNode:
-    """A notebook as a reader wants it, in place: no times, no error, no progress bars.
+def for_readers(notebook: Notebook, name: str) -> Notebook:
+    """A clean notebook as a page wants it, in place; `name` is what messages call it.
 
-    Papermill's times and its cell of injected values go; text streams read as a terminal would
-    show them once all bars have gone; a picture without a description is described by its section.
-    Raises `RunError` naming the cell if an output is an error.
+    Papermill's cell of injected values is hidden, and a picture without a description is described
+    by its section. Raises `RunError` naming the cell if an output is an error.
     """
-    notebook.metadata.pop("papermill", None)
-    notebook.metadata.pop("widgets", None)
     section = name
-    for number, cell in enumerate(notebook.cells, start=1):
-        for key in ("papermill", "execution", "collapsed", "scrolled"):
-            cell.metadata.pop(key, None)
-        if cell.cell_type == "markdown":
-            heading = re.search(r"^#+ +(.+)$", cell.source, flags=re.MULTILINE)
+    for number, cell in enumerate(notebook["cells"], start=1):
+        if cell["cell_type"] == "markdown":
+            heading = re.search(r"^#+ +(.+)$", cell["source"], flags=re.MULTILINE)
             section = heading[1] if heading else section
-        if cell.cell_type != "code":
-            continue
-        tags = cell.metadata.get("tags", [])
-        if "injected-parameters" in tags:
-            cell.metadata["tags"] = [*tags, "remove-cell"]
-        cell.outputs = [_tidied(output, name, number) for output in _joined(cell.outputs)]
-        cell.outputs = [output for output in cell.outputs if output is not None]
-        if any("image/" in kind for output in cell.outputs for kind in output.get("data", {})):
-            image = cell.metadata.setdefault("mystnb", {}).setdefault("image", {})
-            image.setdefault("alt", f"Plot: {section}")
+        if "injected-parameters" in tags(cell):
+            cell["metadata"]["tags"] = [*tags(cell), "remove-cell"]
+        for output in cell.get("outputs", ()):
+            if output["output_type"] == "error":
+                what = f"{output['ename']}: {output['evalue']}".splitlines()[0]
+                raise RunError(
+                    f"{name}, cell {number}, holds an error ({what}). "
+                    f"Run it again with: python -m s1lib run --only {name[:2]}"
+                )
+            if any("image/" in kind for kind in output.get("data", ())):
+                image = cell["metadata"].setdefault("mystnb", {}).setdefault("image", {})
+                image.setdefault("alt", f"Plot: {section}")
     return notebook
 
 
@@ -114,36 +125,12 @@ def status_table(run: Path) -> str:
     return "".join("| " + " | ".join(cells) + " |\n" for cells in lines)
 
 
-def foreign_loads(site: Path) -> Iterator[tuple[str, str]]:
-    """Pairs of page and address for everything that a page would fetch from another host.
-
-    A link that a reader may click is no load. Covers scripts, pictures, frames, style sheets
-    and what these import.
-    """
-    for page in sorted(site.rglob("*.html")):
-        finder = _Loads()
-        finder.feed(page.read_text(encoding="utf-8"))
-        yield from ((str(page.relative_to(site)), url) for url in finder.found)
-    for sheet in sorted(site.rglob("*.css")):
-        text = sheet.read_text(encoding="utf-8")
-        for url in re.findall(r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s]+)""", text):
-            yield str(sheet.relative_to(site)), url
-
-
-class _Loads(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = dict(attrs)
-        url = values.get(_LOADS.get(tag, ""))
-        if tag == "link" and {"stylesheet", "preload", "icon", "preconnect"} & set(
-            (values.get("rel") or "").split()
-        ):
-            url = values.get("href")
-        if url and url.startswith(("http:", "https:", "//")):
-            self.found.append(url)
+def fence(site: Path) -> None:
+    """Put the policy into every page, before anything that a page could load."""
+    tag = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+    for page in site.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        write_text(page, _HEAD.sub(lambda head: f"{head[0]}{tag}", text, count=1))
 
 
 def _stage(profile: str, run: Path, notebooks: list[Path], pages: Path, stage: Path) -> None:
@@ -151,10 +138,9 @@ def _stage(profile: str, run: Path, notebooks: list[Path], pages: Path, stage: P
     if not (pages / "_config.yml").is_file():
         raise RunError(f"{pages / '_config.yml'} is missing. Restore it with: git checkout {pages}")
     shutil.copytree(pages, stage, ignore=shutil.ignore_patterns("_build", ".*"))
-    (stage / "notebooks").mkdir()
     for file in notebooks:
-        notebook = nbformat.read(file, as_version=4)
-        nbformat.write(clean(notebook, file.name), stage / "notebooks" / file.name)
+        page = for_readers(clean(read_notebook(file)), file.name)
+        write_notebook(page, stage / "notebooks" / file.name)
     facts = read_all(run)
     generated = stage / "generated"
     write_text(generated / "status.md", status_table(run))
@@ -201,7 +187,7 @@ def _jupyter_book(stage: Path) -> Path:
     flags = ["-W", "-n", "--keep-going", "--path-output", str(stage)]
     done = subprocess.run([*command, *flags], capture_output=True, text=True)
     if done.returncode:
-        log = _ESCAPE.sub("", done.stdout + done.stderr)
+        log = plain(done.stdout + done.stderr)
         trouble = [line for line in log.splitlines() if re.search(r"WARNING|ERROR|Error", line)]
         first = (trouble or log.splitlines() or ["it said nothing"])[0].strip()
         first = first.replace(f"{stage}/", "").replace(f"{stage.resolve()}/", "")
@@ -216,35 +202,6 @@ def _prune(site: Path) -> None:
         if part.name not in _NEEDED_OF_MATHJAX:
             shutil.rmtree(part) if part.is_dir() else part.unlink()
     (site / ".buildinfo").unlink(missing_ok=True)
-
-
-def _joined(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
-    """Outputs with the pieces of a stream put together: a kernel sends them as they come."""
-    found: list[nbformat.NotebookNode] = []
-    for output in outputs:
-        before = found[-1] if found else output
-        streams = output.output_type == before.output_type == "stream"
-        if found and streams and output.name == before.name:
-            before.text += output.text
-        else:
-            found.append(output)
-    return found
-
-
-def _tidied(output: nbformat.NotebookNode, name: str, number: int) -> nbformat.NotebookNode | None:
-    if output.output_type == "error":
-        what = f"{output.ename}: {output.evalue}".splitlines()[0]
-        chapter = name[:2]
-        raise RunError(
-            f"{name}, cell {number}, holds an error ({what}). "
-            f"Run it again with: python -m s1lib run --only {chapter}"
-        )
-    if output.output_type == "stream":
-        text = _ESCAPE.sub("", output.text)
-        lines = (line.rsplit("\r", 1)[-1].rstrip() for line in text.split("\n"))
-        output.text = "\n".join(line for line in lines if not _BAR.search(line)).strip("\n")
-        return output if output.text.strip() else None
-    return output
 
 
 def _duration(seconds: float | None) -> str:

@@ -20,7 +20,7 @@ from s1lib.training.fit import (
     read_shape,
     utilisation,
 )
-from s1lib.training.sft import collate, row_loss
+from s1lib.training.trainer import collate, row_loss
 
 SHAPES = [
     (Shape(4, 128, 352, 4, 1, 640, tied=True), [200] * 4),

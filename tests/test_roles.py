@@ -157,7 +157,6 @@ def test_a_grade_that_says_neither_is_asked_again_three_times_at_most(tmp_path, 
 
 
 def test_the_local_grader_compares_answers(tmp_path, world):
-    pytest.importorskip("s1lib.grading")
     right = world.assign(attempt="Answer: " + world.answer)
     wrong = world.assign(attempt="Answer: no")
     grade = roles.grader(laptop(tmp_path))

@@ -7,7 +7,7 @@ from nbformat import read, validate
 from toybook import FIRST, notebook
 
 from s1lib.artifacts import RunError
-from s1lib.run.notebooks import code_cells, publish, refresh
+from s1lib.run.notebooks import clean, code_cells, publish, refresh
 
 
 @pytest.fixture
@@ -42,6 +42,42 @@ def test_what_is_published_is_a_valid_notebook_without_times_or_paths(executed, 
     assert seconds == [0.25, 0.25, 0.25]
     assert "papermill" not in text and "somewhere" not in text
     validate(read(tmp_path / "published.ipynb", as_version=4))
+
+
+def test_a_bar_that_came_in_pieces_is_not_published():
+    """On the laptop a bar takes minutes, and each of its states once was a line of the page."""
+    states = [f"\rdecode:  {n}%|█▎        | {n}/100 [00:05<00:33, 41.36run/s]" for n in (0, 13, 94)]
+    pieces = [
+        "before\n",
+        *states,
+        "\r        \r",
+        "\x1b[A",
+        "\rready: 12it [00:05, 2.4it/s]\n",
+        ["99%", "|\n"],
+    ]
+    outputs = [{"output_type": "stream", "name": "stderr", "text": text} for text in pieces]
+    notebook = {
+        "metadata": {},
+        "cells": [{"cell_type": "code", "metadata": {}, "outputs": outputs}],
+    }
+    (output,) = clean(notebook)["cells"][0]["outputs"]
+    assert output["text"] == "before\n99%|"
+
+
+def test_streams_keep_their_order_and_outputs_between_them():
+    outputs = [
+        {"output_type": "stream", "name": "stdout", "text": "a\n"},
+        {"output_type": "stream", "name": "stdout", "text": "b\n"},
+        {"output_type": "stream", "name": "stderr", "text": "\r  50%|#    | 1/2\r"},
+        {"output_type": "display_data", "metadata": {}, "data": {"text/plain": "4"}},
+        {"output_type": "stream", "name": "stdout", "text": "c\n"},
+    ]
+    notebook = {
+        "metadata": {},
+        "cells": [{"cell_type": "code", "metadata": {}, "outputs": outputs}],
+    }
+    shown = [one.get("text", "4") for one in clean(notebook)["cells"][0]["outputs"]]
+    assert shown == ["a\nb", "4", "c"]
 
 
 def test_new_prose_reaches_the_executed_notebook_and_its_outputs_stay(executed, tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
-import re
 import sys
 import threading
 import time
@@ -23,11 +22,9 @@ from s1lib.artifacts import write_json
 from s1lib.profile import Profile
 from s1lib.run import state
 from s1lib.run.graph import Chapter
-from s1lib.run.notebooks import code_cells, publish
+from s1lib.run.notebooks import code_cells, plain, publish
 from s1lib.run.processes import RUNNER, alive, end_all
 from s1lib.show import device, threads, versions
-
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class ThisPython(AsyncKernelManager):
@@ -114,7 +111,7 @@ def execute(chapter: Chapter, profile: Profile, given: dict[str, Any]) -> bool:
     if problem:
         where = f"failed in cell {watch.cell} of {watch.cells}:\n\n{watch.source.strip()}\n\n"
         text = f"{where}{problem}\n" if watch.cell else problem
-        watch.say(text if sys.stdout.isatty() else _COLOUR.sub("", text))
+        watch.say(text if sys.stdout.isatty() else plain(text))
         if staging.is_file():
             publish(staging, failed)
             print(f"The notebook up to there: {failed}", flush=True)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from s1lib.artifacts import RunError, write_text
 
 Notebook = dict[str, Any]
+
+_BAR = re.compile(r"\d%\|.*\| |\d+[a-z]+ \[\d\d:\d\d")  # as tqdm draws it, with and without a total
+_ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_MARKS = ("papermill", "execution", "widgets", "collapsed", "scrolled")
 
 
 def read_notebook(path: Path, remedy: str = "take it back from git") -> Notebook:
@@ -29,22 +34,58 @@ def code_cells(path: Path) -> list[str]:
 
 
 def publish(executed: Path, place: Path) -> list[float]:
-    """Put an executed notebook in its place, whole; returns the seconds that each cell took.
-
-    Papermill's marks (times, paths) are taken out: equal results are equal bytes.
-    """
+    """Put an executed notebook in its place, whole and clean; returns the seconds of each cell."""
     notebook = read_notebook(executed)
-    notebook["metadata"].pop("papermill", None)
-    marks = []
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    marks = [cell["metadata"].get("papermill", {}) for cell in cells]
+    write_notebook(clean(notebook), place)
+    return [round(mark.get("duration") or 0.0, 2) for mark in marks]
+
+
+def clean(notebook: Notebook) -> Notebook:
+    """The notebook without papermill's marks (times, paths) and progress bars, changed in place.
+
+    Equal results are then equal bytes. Text streams, which a kernel sends in pieces, read as a
+    terminal would show them once all bars have gone.
+    """
+    for part in (notebook, *notebook["cells"]):
+        for mark in _MARKS:
+            part["metadata"].pop(mark, None)
     for cell in notebook["cells"]:
-        mark = cell["metadata"].pop("papermill", {})
-        cell["metadata"].pop("execution", None)
-        if cell["cell_type"] == "code":
-            marks.append(round(mark.get("duration") or 0.0, 2))
-        if not _tags(cell):
+        if not tags(cell):
             cell["metadata"].pop("tags", None)
-    _write(notebook, place)
-    return marks
+        if cell["cell_type"] == "code":
+            shown = (_as_shown(output) for output in _joined(cell["outputs"]))
+            cell["outputs"] = [output for output in shown if output]
+    return notebook
+
+
+def plain(text: str) -> str:
+    """Text without what moves a terminal's cursor or colours its letters."""
+    return _ESCAPE.sub("", text)
+
+
+def _joined(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Outputs with the pieces of a stream put together."""
+    found: list[dict[str, Any]] = []
+    for output in outputs:
+        if output["output_type"] != "stream":
+            found.append(output)
+            continue
+        text = "".join(output["text"])
+        if found and found[-1].get("name") == output["name"]:
+            found[-1]["text"] += text
+        else:
+            found.append({**output, "text": text})
+    return found
+
+
+def _as_shown(output: dict[str, Any]) -> dict[str, Any] | None:
+    if output["output_type"] != "stream":
+        return output
+    lines = (line.rsplit("\r", 1)[-1].rstrip() for line in plain(output["text"]).split("\n"))
+    text = "\n".join(line for line in lines if not _BAR.search(line)).strip("\n")
+    return {**output, "text": text} if text.strip() else None
 
 
 def refresh(source: Path, executed: Path) -> None:
@@ -53,7 +94,7 @@ def refresh(source: Path, executed: Path) -> None:
     Raises `RunError` if somebody has changed its cells.
     """
     fresh, done = read_notebook(source), read_notebook(executed, "delete it and run again")
-    injected = [cell for cell in done["cells"] if "injected-parameters" in _tags(cell)]
+    injected = [cell for cell in done["cells"] if "injected-parameters" in tags(cell)]
     results = [c for c in done["cells"] if c["cell_type"] == "code" and c not in injected]
     if len(results) != sum(cell["cell_type"] == "code" for cell in fresh["cells"]):
         raise RunError(f"{executed} was changed by hand: move it away and run again")
@@ -62,14 +103,16 @@ def refresh(source: Path, executed: Path) -> None:
         if cell["cell_type"] == "code":
             result = results.pop(0)
             cell |= {key: result[key] for key in ("outputs", "execution_count")}
-        cells += [cell, *(injected if "parameters" in _tags(cell) else [])]
+        cells += [cell, *(injected if "parameters" in tags(cell) else [])]
     if cells != done["cells"]:
-        _write({**done, "cells": cells}, executed)
+        write_notebook({**done, "cells": cells}, executed)
 
 
-def _tags(cell: dict[str, Any]) -> list[str]:
+def tags(cell: dict[str, Any]) -> list[str]:
+    """Of a cell."""
     return cell["metadata"].get("tags", [])
 
 
-def _write(notebook: Notebook, path: Path) -> None:
+def write_notebook(notebook: Notebook, path: Path) -> None:
+    """Write a notebook (same notebook, same bytes)."""
     write_text(path, json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n")

@@ -7,12 +7,10 @@ each ingredient, in `<run>/.state/NN.json`; a chapter that did not finish has no
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
-from s1lib.artifacts import RunError, digest, read_json, write_json
+from s1lib.artifacts import RunError, digest, fingerprint, read_json, write_json
 from s1lib.profile import Profile
 from s1lib.run.graph import Chapter
 from s1lib.run.notebooks import code_cells
@@ -30,9 +28,13 @@ def ingredients(chapter: Chapter, profile: Profile, given: dict[str, Any]) -> di
     modules = [path.read_text(encoding="utf-8") for path in files if path.suffix == ".py"]
     settings = used(profile, [*map(without_magics, cells), *modules])
     return {
-        "its code": _digest(cells),
-        **{f"parameter {k}": _digest(v) for k, v in given.items() if k not in ("profile", "run")},
-        **{f"{profile.name}.yaml, {key},": _digest(value) for key, value in settings.items()},
+        "its code": fingerprint(cells),
+        **{
+            f"parameter {k}": fingerprint(v)
+            for k, v in given.items()
+            if k not in ("profile", "run")
+        },
+        **{f"{profile.name}.yaml, {key},": fingerprint(value) for key, value in settings.items()},
         **{path.relative_to(root).as_posix(): digest(path) for path in [*files, root / LOCK]},
         **artifacts(chapter.reads, profile.run),
     }
@@ -115,8 +117,4 @@ def _contents(path: Path) -> str:
     if path.is_file():
         return digest(path)
     files = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
-    return _digest([(p.relative_to(path).as_posix(), digest(p)) for p in files])
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+    return fingerprint([(p.relative_to(path).as_posix(), digest(p)) for p in files])

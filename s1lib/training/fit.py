@@ -152,7 +152,7 @@ def saved_per_token(shape: Shape, value: int) -> float:
 
 
 def _logits(shape: Shape, tokens: float, value: int, gpu: bool) -> float:
-    """Scores of a row: in tiles on a GPU (`trl.kernels`), all at once on a CPU (`sft.row_loss`)."""
+    """Scores of a row: in tiles on a GPU (`trl.kernels`), at once on a CPU (`trainer.row_loss`)."""
     if not gpu:  # logits, their logarithms of probabilities and two gradients, float32
         return 4 * 4.0 * tokens * shape.vocabulary
     table = shape.vocabulary * shape.hidden  # the head, gathered, and its gradient in float32

@@ -1,5 +1,7 @@
 """Start the training script with `accelerate launch` from a notebook and follow its log.
 
+What is for several machines goes to Slurm (`slurm.py`); all else runs here and ends with the cell.
+
 Models as small as the laptop's gain little from a second thread, since a step is thousands of
 small products. Where several are to be trained, `launch_all` trains some of them side by side,
 each with its share of the cores.
@@ -15,24 +17,23 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
-from itertools import chain
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Event
 from typing import Any
 
 import pandas as pd
 import yaml
 
 import s1lib
-from s1lib import show
-from s1lib.artifacts import RunError, read_json, read_table, write_text
+from s1lib.artifacts import RunError, fingerprint, read_json, read_table, write_text
 from s1lib.profile import Profile
 from s1lib.progress import progress
+from s1lib.show import threads
+from s1lib.streams import Stream, read
+from s1lib.training import slurm
 from s1lib.training.recipe import identity, layout, replicas
 
 _STEP = re.compile(r"step (\d+)/(\d+) loss (\S+)")
@@ -58,14 +59,29 @@ class Job:
     def name(self) -> str:
         return self.output.name
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        return identity(self.book, self.data, self.model or self.book.models.base)
+
+    @property
+    def command(self) -> list[str]:
+        """What follows `accelerate launch`; `launch` writes the profile beside the output."""
+        parts = ["--config_file", os.path.relpath(config_file(self.book))]
+        parts += ["-m", "s1lib.training.sft", "--profile", str(self.beside("yaml"))]
+        parts += ["--data", str(self.data), "--output", str(self.output)]
+        return [*parts, "--model", self.model] if self.model else parts
+
+    def beside(self, suffix: str) -> Path:
+        """A hidden file of this training, gone when the model is there."""
+        return self.output.with_name(f".{self.name}.{suffix}")
+
     def finished(self) -> pd.DataFrame | None:
         """The log of the model that is there, if it was made from just this."""
         log = self.output / "log.parquet"
         if not (log.is_file() and self.data.is_file()):
             return None
         known = read_json(self.output / "job.json")
-        expected = identity(self.book, self.data, self.model or self.book.models.base)
-        return read_table(log) if known == known | expected else None
+        return read_table(log) if known == known | self.identity else None
 
 
 def seeded(book: Profile, data: str | Path, output: str | Path, model: str = "") -> list[Job]:
@@ -95,14 +111,6 @@ def config_file(book: Profile) -> Path:
     return file
 
 
-def command(profile: str | Path, book: Profile, data: Path, output: Path, model: str = "") -> str:
-    """The shell command that trains; what `launch` runs and what one types on a cluster."""
-    parts = ["accelerate", "launch", "--config_file", os.path.relpath(config_file(book))]
-    parts += ["-m", "s1lib.training.sft", "--profile", str(profile)]
-    parts += ["--data", str(data), "--output", str(output)]
-    return shlex.join([*parts, "--model", model] if model else parts)
-
-
 def launch(
     book: Profile,
     data: str | Path,
@@ -112,23 +120,23 @@ def launch(
 ) -> pd.DataFrame:
     """Fine-tune on `data` (Parquet with a column `text`) and write the model to `output`.
 
-    Streams the log with a progress bar; `watch` gets the losses so far (step, loss) now and then.
-    Returns the log: step, epoch, loss, learning_rate, grad_norm (one row per optimizer step).
-    Raises `RunError` with the script's own sentence, or with its last lines. A run that was killed
-    goes on from its last checkpoint when launched again, and a model that is there already, made
-    from the same data, recipe, seed and base model, is left as it is. A configuration of several
-    machines cannot be started from a notebook: the error holds the command that does it.
+    As `launch_all` with one job; `watch` gets the losses so far (step, loss) now and then, and all
+    of them at the end. Returns the log: step, epoch, loss, learning_rate, grad_norm (one row per
+    optimizer step).
     """
     job = Job(book, Path(data), Path(output), model)
-    if (log := job.finished()) is not None:
-        print(f"{job.output} is there, trained from just this: delete it to train again")
-        if watch:
-            watch(log)
-        return log
-    on_one_machine([job])
-    with closing(_train(job, say=True)) as steps:
-        _show(steps, watch)
-    return read_table(job.output / "log.parquet", made_by="05")
+    losses: list[tuple[int, float]] = []
+
+    def curve(table: pd.DataFrame) -> None:
+        row = table.iloc[0]
+        if watch and pd.notna(row["loss"]):
+            losses.append((row["step"], row["loss"]))
+            watch(pd.DataFrame(losses, columns=["step", "loss"]))
+
+    log = launch_all([job], watch=curve)[job.name]
+    if watch:
+        watch(log)
+    return log
 
 
 def launch_all(
@@ -139,10 +147,14 @@ def launch_all(
     """Fine-tune one model for each job, `at_once` side by side, the largest first.
 
     A model that is there already, made from the same data, recipe, seed and base model, is left
-    as it is. Shows one bar for the steps of all jobs and a line for each that ends; `watch` gets
-    a table (model, step, steps, loss) now and then. Returns each job's log by the name of its
-    output folder. Raises `RunError` naming the job that failed, with its log, and ends the others;
-    and like `launch` for a configuration of several machines.
+    as it is, and a run that was killed goes on from its last checkpoint. Shows one bar for the
+    steps of all jobs and some lines of their logs; `watch` gets a table (model, step, steps, loss)
+    now and then. Returns each job's log by the name of its output folder. Raises `RunError` naming
+    the job that failed, with the script's own sentence or its last lines, and ends the others.
+
+    A configuration of several machines is trained by Slurm, all jobs queued at once; whatever ends
+    this call leaves them there, and the next one follows them. Without Slurm, the error holds the
+    commands that train them elsewhere.
     """
     steps, work = {}, {}
     for job in jobs:
@@ -153,139 +165,136 @@ def launch_all(
         raise RunError("two jobs have the same output folder: give each model a name of its own")
     logs = {job.name: log for job in jobs if (log := job.finished()) is not None}
     for name in logs:
-        print(f"{name}: already trained on these data with this recipe", flush=True)
+        print(f"{name} is there, trained from just this: delete it to train again", flush=True)
     left = sorted((j for j in jobs if j.name not in logs), key=lambda j: -work[j.name])
     state: dict[str, dict[str, Any]] = {
         name: {"model": name, "step": count if name in logs else 0, "steps": count, "loss": None}
         for name, count in steps.items()
     }
-    total = sum(steps[job.name] for job in left)
     if watch:
         watch(pd.DataFrame(state.values()))
     if not left:
-        return logs
-    on_one_machine(left)
-    with closing(_side_by_side(left, min(at_once, len(left)))) as events:
-        shown = progress(events, f"fine-tuning {len(left)} models", total)
-        for count, (job, found) in enumerate(shown, start=1):
-            step = int(found[1])
-            state[job.name] |= {"step": step, "loss": float(found[3])}
-            if step == steps[job.name]:
-                print(f"{job.name}: {found.string}", flush=True)
-            if watch and (count % max(1, total // 100) == 0 or count == total):
+        return {job.name: logs[job.name] for job in jobs}
+    check_machines(left)
+    total = sum(steps[job.name] for job in left)
+    lines = max(1, _LINES // len(left))
+    with closing(_side_by_side(left, at_once)) as found:
+        shown = progress(found, "fine-tuning", total)
+        for count, (job, line) in enumerate(shown, start=1):
+            step, last = int(line[1]), steps[job.name]
+            state[job.name] |= {"step": step, "loss": float(line[3])}
+            if step == last or step % -(-last // lines) == 0:
+                print(f"{job.name}: {line.string}", flush=True)
+            if watch and (step == last or count % max(1, total // 100) == 0):
                 watch(pd.DataFrame(state.values()))
     logs |= {job.name: read_table(job.output / "log.parquet", made_by="05") for job in left}
     return {job.name: logs[job.name] for job in jobs}
 
 
-def on_one_machine(jobs: Sequence[Job]) -> None:
-    """Raise `RunError` if a job is for several machines, with the commands that train all of them.
+def machines(book: Profile) -> int:
+    """How many machines the profile's configuration is for."""
+    return int(yaml.safe_load(config_file(book).read_text(encoding="utf-8"))["num_machines"])
 
-    The profile of each is left beside its model, since a training seed is not in the file that
-    the user named.
+
+def check_machines(jobs: Sequence[Job]) -> None:
+    """Raise `RunError` if a job is for several machines and Slurm is not at hand.
+
+    The error holds the commands that train all of these; the profile of each is left beside its
+    model, since a training seed is not in the file that the user named.
     """
-    many = []
-    for job in jobs:
-        config = yaml.safe_load(config_file(job.book).read_text(encoding="utf-8"))
-        if config["num_machines"] > 1:
-            paths = {"PROFILE": _write_profile(job), "DATA": job.data, "OUTPUT": job.output}
-            values = {key: str(path.resolve()) for key, path in paths.items()}
-            values |= {"MODEL": job.model} if job.model else {}
-            given = " ".join(f"{key}={shlex.quote(value)}" for key, value in values.items())
-            root = Path(s1lib.__file__).parents[1]
-            script = config_file(job.book).with_suffix(".sbatch").relative_to(root)
-            many.append(f"{given} sbatch {script}")
-    if many:
-        raise RunError(
-            f"{jobs[0].book.training.launcher} is for several machines, and a notebook runs on "
-            "one. Train with these commands in the folder of the repository, then run this "
-            "chapter again:\n" + "\n".join(many)
-        )
+    away = [job for job in jobs if (n := machines(job.book)) > 1 and not slurm.at_hand(n)]
+    if not away:
+        return
+    for job in away:
+        _write_profile(job)
+    commands = "\n".join(shlex.join(_batch(job).command()) for job in away)
+    raise RunError(
+        f"{away[0].book.training.launcher} is for several machines, and here is no sbatch: train "
+        f"with these commands where there is one, in {Path.cwd()}, and run this again\n{commands}"
+    )
 
 
-def _write_profile(job: Job) -> Path:
+def _write_profile(job: Job) -> None:
     text = yaml.safe_dump(job.book.model_dump(mode="json"), sort_keys=False)
-    return write_text(job.output.with_name(f".{job.output.name}.yaml"), text)
+    write_text(job.beside("yaml"), text)
+
+
+def _batch(job: Job) -> slurm.Batch:
+    nodes, recipe = machines(job.book), job.book.training
+    return slurm.Batch(
+        place=f"{job.name}-{fingerprint(str(job.output.resolve()))}",
+        what=fingerprint(job.identity),
+        nodes=nodes,
+        gpus=recipe.processes // nodes if recipe.launcher.startswith("gpu") else 0,
+        launch=job.command,
+        log=job.beside("log"),
+        variables=_environment(),
+    )
 
 
 def _side_by_side(
     jobs: Sequence[Job], at_once: int
 ) -> Generator[tuple[Job, re.Match[str]], None, None]:
-    """Steps of all jobs as they come, from one thread for each process."""
-    threads = max(1, show.threads() // at_once) if at_once > 1 else 0
-    events: SimpleQueue[tuple[Job, re.Match[str]] | Exception | None] = SimpleQueue()
-    running: list[subprocess.Popen[str]] = []
-    over = Event()
+    """The log's lines about a step, of all jobs as they come.
 
-    def started(process: subprocess.Popen[str]) -> None:
-        running.append(process)
-        if over.is_set():
-            _end(process)
-
-    def run(job: Job) -> None:
-        try:
-            for found in _train(job, threads, started):
-                events.put((job, found))
-            events.put(None)
-        except RunError as error:
-            events.put(RunError(f"{job.name}: {error}"))
-        except Exception as error:
-            events.put(error)
-
-    with ThreadPoolExecutor(at_once) as pool:
-        try:
-            for job in jobs:
-                pool.submit(run, job)
-            for _ in jobs:
-                while (event := events.get()) is not None:
-                    if isinstance(event, Exception):
-                        raise event
-                    yield event
-        finally:
-            over.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in running:
-                _end(process)
+    Processes on this machine share its cores. Slurm gets all jobs and settles their order; what
+    runs inside an allocation has it to itself.
+    """
+    if (nodes := machines(jobs[0].book)) > 1:
+        return read([partial(_train, job, 0) for job in jobs], 1 if slurm.held() >= nodes else 0)
+    at_once = min(at_once, len(jobs))
+    share = max(1, threads() // at_once) if at_once > 1 else 0
+    return read([partial(_train, job, share) for job in jobs], at_once)
 
 
-def _train(
-    job: Job,
-    threads: int = 0,
-    started: Callable[[subprocess.Popen[str]], None] = lambda process: None,
-    say: bool = False,
-) -> Generator[re.Match[str], None, None]:
-    """Run the script of one job to its end; yields the log's lines about a step."""
-    profile = _write_profile(job)
-    line = command(profile, job.book, job.data, job.output, job.model)
-    if say:
-        print(f"$ {line}", flush=True)
+def _train(job: Job, cores: int, stream: Stream[tuple[Job, re.Match[str]]]) -> None:
+    """Train one model to the end; pushes the log's lines about a step.
+
+    Raises `RunError` with the script's own sentence, or with its last lines.
+    """
+    _write_profile(job)
+    if machines(job.book) > 1:
+        lines = _batch(job).lines(stream.on_close)
+    else:
+        lines = _lines(job, cores, stream)
+    sentences: list[str] = []
     tail: deque[str] = deque(maxlen=30)
-    process = _start(_ACCELERATE, line, threads)
-    started(process)
+    for line in lines:
+        if found := _STEP.match(line.rstrip()):
+            stream.push((job, found))
+        elif line.startswith("RunError: "):
+            sentences.append(line.strip().removeprefix("RunError: "))
+        elif line.strip() and "it/s]" not in line:  # bars of libraries
+            tail.append(line.rstrip())
+    if job.finished() is None:
+        reason = "\n".join(sentences[:1] or ["training stopped with:", *tail])
+        raise RunError(f"{job.name}: {reason}")
+    for file in (job.beside("yaml"), job.beside("log")):
+        file.unlink(missing_ok=True)
+
+
+def _lines(job: Job, cores: int, stream: Stream[Any]) -> Iterator[str]:
+    """The log of a process on this machine, which ends when the stream is closed."""
+    print(f"$ {shlex.join(['accelerate', 'launch', *job.command])}", flush=True)
+    process = _start([*_ACCELERATE, *job.command, "--follow-parent"], cores)
+    stream.on_close(partial(_end, process))
     try:
-        yield from _steps(process, tail)
-        status = process.wait()
+        assert process.stdout is not None
+        yield from process.stdout
+        process.wait()
     finally:
         _stop(process)
-        profile.unlink(missing_ok=True)
-    if status:
-        sentences = [text for text in tail if text.startswith("RunError: ")]
-        if sentences:
-            raise RunError(sentences[-1].removeprefix("RunError: "))
-        raise RunError("training stopped with:\n" + "\n".join(tail))
+        job.beside("yaml").unlink(missing_ok=True)
 
 
-def _start(python: list[str], line: str, threads: int = 0) -> subprocess.Popen[str]:
+def _start(command: list[str], cores: int = 0) -> subprocess.Popen[str]:
     """The process, with a pipe to its standard input that closes when this one ends."""
-    package = str(Path(s1lib.__file__).parents[1])
-    path = os.pathsep.join(part for part in (package, os.environ.get("PYTHONPATH")) if part)
-    own = {"PYTHONPATH": path, "TRANSFORMERS_VERBOSITY": "error"}
     # Snakemake sets MKL_NUM_THREADS and the like, too, and MKL obeys its own before OMP's.
     limits = {"OMP_NUM_THREADS", *(name for name in os.environ if name.endswith("_NUM_THREADS"))}
-    share = dict.fromkeys(limits, str(threads)) if threads else {}
+    share = dict.fromkeys(limits, str(cores)) if cores else {}
     return subprocess.Popen(
-        [*python, *shlex.split(line)[2:], "--follow-parent"],
-        env={**_THREADS, **os.environ, **own, **share},
+        command,
+        env={**os.environ, **_environment(), **share},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -295,31 +304,12 @@ def _start(python: list[str], line: str, threads: int = 0) -> subprocess.Popen[s
     )
 
 
-def _show(steps: Iterator[re.Match[str]], watch: Callable[[pd.DataFrame], None] | None) -> None:
-    """A bar for all steps and some of the log's lines."""
-    first = next(steps, None)
-    if first is None:
-        return
-    total = int(first[2])
-    every = max(1, total // _LINES)
-    losses: list[tuple[int, float]] = []
-    for found in progress(chain([first], steps), "fine-tuning", total):
-        losses.append((int(found[1]), float(found[3])))
-        if losses[-1][0] % every == 0 or losses[-1][0] == total:
-            print(found.string, flush=True)
-            if watch:
-                watch(pd.DataFrame(losses, columns=["step", "loss"]))
-
-
-def _steps(process: subprocess.Popen[str], tail: deque[str]) -> Iterator[re.Match[str]]:
-    """The log's lines about a step; all others go to `tail`, bars of libraries nowhere."""
-    assert process.stdout is not None
-    for line in process.stdout:
-        found = _STEP.match(line.rstrip())
-        if found:
-            yield found
-        elif line.strip() and "it/s]" not in line:
-            tail.append(line.rstrip())
+def _environment() -> dict[str, str]:
+    """Variables of a training: this package, few words, and threads that wait as they should."""
+    package = str(Path(s1lib.__file__).parents[1])
+    path = os.pathsep.join(part for part in (package, os.environ.get("PYTHONPATH")) if part)
+    waiting = {name: os.environ.get(name, value) for name, value in _THREADS.items()}
+    return {"PYTHONPATH": path, "TRANSFORMERS_VERBOSITY": "error", **waiting}
 
 
 def _stop(process: subprocess.Popen[str]) -> None:

@@ -24,7 +24,7 @@ from s1lib.profile import Profile, load_profile
 from s1lib.training.balance import Shuffle
 from s1lib.training.data import load_samples
 from s1lib.training.recipe import layout
-from s1lib.training.sft import make_trainer, sft_config
+from s1lib.training.trainer import make_trainer, sft_config
 
 STEPS = 63  # one epoch of 1,000 samples
 IDLE = 3  # steps before the clock starts
