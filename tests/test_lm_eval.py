@@ -57,3 +57,37 @@ def test_a_broken_line_is_named(tmp_path, tiny_tokenizer):
         read_samples(path, tiny_tokenizer)
     with pytest.raises(RunError, match="is missing"):
         read_samples(tmp_path / "none.jsonl", tiny_tokenizer)
+
+
+def sample(number: int, **changes) -> dict:
+    row = {"doc_id": number, "doc": {"problem": f"{number}?"}, "target": "4", "filter": "none"}
+    return row | {"resps": [["Answer: 4"]]} | changes
+
+
+def write(path, rows, encoding="utf-8", end="\n") -> None:
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    path.write_text(text + end, encoding=encoding)
+
+
+def test_only_a_newline_ends_a_line(tmp_path, tiny_tokenizer):
+    """lm-eval writes JSON with U+2028 and U+0085 as they are; a BOM or an empty line is no harm."""
+    path = tmp_path / "samples_x.jsonl"
+    write(path, [sample(0, resps=[["a\u2028b\u0085c"]]), sample(1)], "utf-8-sig")
+    done, _ = read_samples(path, tiny_tokenizer)
+    assert [one.text for one in done] == ["a\u2028b\u0085c", "Answer: 4"]
+
+
+def test_a_document_with_several_filters_is_read_once(tmp_path, tiny_tokenizer):
+    path = tmp_path / "samples_x.jsonl"
+    rows = [sample(n, filter=name) for name in ("strict", "flexible") for n in range(5)]
+    write(path, rows)
+    done, _ = read_samples(path, tiny_tokenizer)
+    assert len({(one.id, one.sample) for one in done}) == len(done) == 5
+
+
+@pytest.mark.parametrize("pair", [["-3.1", "False"], [["-3.1", "False"]], [[-3.1, True]]], ids=str)
+def test_log_likelihoods_are_no_answer(tmp_path, tiny_tokenizer, pair):
+    path = tmp_path / "samples_x.jsonl"
+    write(path, [sample(0), sample(1, resps=[pair, ["-9", "True"]])])
+    with pytest.raises(RunError, match=r"samples_x\.jsonl, line 2 holds log-likelihoods"):
+        read_samples(path, tiny_tokenizer)

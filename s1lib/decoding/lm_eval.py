@@ -33,7 +33,8 @@ def read_samples(
     Several responses of one document become samples 0, 1, ... Such files hold text, so ids are
     encoded anew and may differ from what was sampled; which tokens were forced is not in them.
     A problem's id is the key of its question (`s1lib.questions`), or of its document's number.
-    Raises `RunError` naming the line that is no sample.
+    A task with several filters has a line for each; the first filter's are read. Raises `RunError`
+    naming the line that is no sample, or that holds log-likelihoods in place of text.
     """
     path = Path(path)
     task = benchmark or re.sub(r"^samples_|_\d{4}-\d\d-\d\d.*$", "", path.stem)
@@ -41,7 +42,11 @@ def read_samples(
     answers: Answers = {}
     if not path.is_file():
         raise RunError(f"{path} is missing: give a samples_*.jsonl written with --log_samples")
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    kept = ""  # the filter whose lines are read
+    # JSON may hold U+2028 and the like as they are, so that only "\n" ends a line
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), 1):
+        if not line.strip():
+            continue
         try:
             row = json.loads(line)
             doc, target, responses = row["doc"], str(row["target"]), row["resps"]
@@ -49,9 +54,16 @@ def read_samples(
             name = str(question) if question is not None else f"{task}/{row['doc_id']}"
         except (ValueError, KeyError, TypeError):
             raise RunError(f"{path.name}, line {number} is no sample of lm-eval: cut it") from None
+        kept = kept or str(row.get("filter", ""))
+        if row.get("filter", kept) != kept:
+            continue
         key = sha256(name.encode()).hexdigest()[:16]
         answers[key] = (target, _kind(target))
         texts = responses[0] if responses and isinstance(responses[0], list) else responses
+        if any(_is_likelihood(one) for one in (texts, *texts)):
+            raise RunError(
+                f"{path.name}, line {number} holds log-likelihoods: it answers no question"
+            )
         for sample, text in enumerate(texts):
             found.append(_generation(key, str(text), tokenizer, delimiters, task, sample))
     return found, answers
@@ -83,6 +95,12 @@ def _generation(
         protocol="harness",
         sample=sample,
     )
+
+
+def _is_likelihood(response: Any) -> bool:
+    """Whether a response is the pair of a loglikelihood request, such as ["-3.1", "False"]."""
+    pair = isinstance(response, list) and len(response) == 2
+    return pair and str(response[1]) in ("True", "False")
 
 
 def _kind(target: str) -> str:

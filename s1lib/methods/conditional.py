@@ -98,8 +98,7 @@ def ask_class(decoder: Decoder, tests: pd.DataFrame, name: str) -> list[Generati
     """All problems with the prompt `CLASSES[name]`; there is nothing to force (Table 14)."""
 
     def decode(prompts: Prompts, ids: list[str]) -> list[Generation]:
-        forcing = Forcing(delimiters=decoder.delimiters)
-        return decoder.generate(prompts, forcing, ids=ids, method=CLASS, condition=name)
+        return decoder.generate(prompts, Forcing(), ids=ids, method=CLASS, condition=name)
 
     return examine(tests, decoder.tokenizer, decode, CLASSES[name])
 
@@ -108,8 +107,7 @@ def run_steps(
     decoder: Decoder, prompts: Prompts, ids: list[str], condition: str = ""
 ) -> list[Generation]:
     """Greedy runs in the step format, ended at the header `0 steps left`."""
-    forcing = Forcing(steps=True, delimiters=decoder.delimiters)
-    return decoder.generate(prompts, forcing, ids=ids, condition=condition)
+    return decoder.generate(prompts, Forcing(steps=True), ids=ids, condition=condition)
 
 
 def go_on(decoder: Decoder, runs: list[Generation]) -> list[Generation]:

@@ -37,7 +37,7 @@ def draw_pool(
         decoder.tokenizer,
         lambda prompts, ids: decoder.generate(
             prompts,
-            forcing or Forcing(delimiters=decoder.delimiters),
+            forcing or Forcing(),
             sampling,
             ids=ids,
             method=METHOD,

@@ -121,7 +121,7 @@ def rebase(
     steps = Steps(
         decoder,
         prompts,
-        forcing or Forcing(delimiters=decoder.delimiters),
+        forcing or Forcing(),
         sampling,
         ids=ids,
         live=width * size,
