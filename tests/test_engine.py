@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,8 +16,8 @@ from s1lib.chat import prompt_ids
 from s1lib.decoding import load_decoder
 from s1lib.decoding.blocks import blocks, scripted
 from s1lib.decoding.decoder import DecodeError
-from s1lib.decoding.engine import TorchDecoder
 from s1lib.decoding.forcing import Forcing, Machine, machine
+from s1lib.decoding.local import TorchDecoder
 from s1lib.decoding.marks import marks
 from s1lib.decoding.sampling import Sampling
 from s1lib.decoding.sweep import cells
@@ -52,8 +53,8 @@ def reference(model, tokenizer, prompt, forcing, guess=()) -> Machine:
             guess = list(one.ids)
             known = model(torch.tensor([guess])).logits[0]
         logits = known[len(one.ids) - 1, : len(tokenizer)].clone()
-        if one.ban:
-            logits[sorted(found.banned)] = float("-inf")
+        if one.min_tokens:
+            logits[sorted(found.banned_token_ids)] = float("-inf")
         move = one.push(int(logits.argmax()))
     return one
 
@@ -118,14 +119,6 @@ def test_a_model_in_bfloat16_is_decoded_too(tiny_model, tiny_tokenizer, prompts)
     found = decoder.generate(prompts, Forcing(budget=16))
     assert len(found) == len(prompts) and any(one.thinking_tokens == 16 for one in found)
     assert all(one.thinking_tokens <= 16 for one in found)
-
-
-def test_an_unknown_architecture_is_refused(tiny_tokenizer):
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    model = GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=8, n_head=2, vocab_size=10))
-    with pytest.raises(RunError, match="knows Qwen2 and Llama, not gpt2"):
-        TorchDecoder(model, tiny_tokenizer, window=64, answer_tokens=4)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
@@ -233,6 +226,14 @@ def test_logits_that_are_no_numbers_name_the_prompt_and_keep_finished_work(
     assert [one.id for one in caught.value.finished] == ["0", "1"]
     decoder.network.embedding = healthy
     assert len(decoder.generate(asked, Forcing(budget=2), Sampling(max_new_tokens=2))) == 4
+
+
+def test_prompts_may_be_text_or_messages(decoder, tiny_tokenizer):
+    """Text once ended in a TypeError of NumPy."""
+    text, words = "Find 3", [{"role": "user", "content": "Find 3"}]
+    (ids,) = decoder.generate([prompt_ids(tiny_tokenizer, text)], Forcing(budget=8))
+    assert decoder.generate([text, words], Forcing(budget=8)) == [ids, replace(ids, id="1")]
+    assert decoder.sweep([text], cells([8]))[0].ids == ids.ids
 
 
 def test_plain_text_is_split_where_the_model_wrote_the_delimiters(decoder, tiny_tokenizer):

@@ -12,8 +12,8 @@ from test_engine import ANSWER, WINDOW, decoder, prompts
 from s1lib.artifacts import RunError
 from s1lib.benchmarks import Problem
 from s1lib.decoding.decoder import Decoder
-from s1lib.decoding.engine import TorchDecoder
 from s1lib.decoding.forcing import Forcing
+from s1lib.decoding.local import TorchDecoder
 from s1lib.decoding.record import from_table, grade_record, to_table
 from s1lib.decoding.sampling import Sampling
 from s1lib.decoding.tree import blank_lines
@@ -109,7 +109,7 @@ def test_a_search_does_not_depend_on_what_else_is_decoded(talker, prompts):
     assert alone == together[2]
 
 
-def test_two_lanes_search_what_one_lane_searches(talker, prompts):
+def test_two_workers_search_what_one_searches(talker, prompts):
     import torch
 
     before = torch.get_num_threads()
@@ -122,7 +122,7 @@ def test_two_lanes_search_what_one_lane_searches(talker, prompts):
     assert two == one
 
 
-def test_forks_from_the_shelf_are_what_a_backend_without_one_decodes(talker, prompts):
+def test_forks_from_the_prefix_cache_are_what_a_backend_without_one_decodes(talker, prompts):
     """The same search with whole prefixes fed again at every step."""
 
     class Feeding(Decoder):
@@ -132,6 +132,9 @@ def test_forks_from_the_shelf_are_what_a_backend_without_one_decodes(talker, pro
 
         def run(self, jobs, sampling):
             return self._inner.run(jobs, sampling)
+
+        def stepwise(self, roots, live, sampling):
+            return Decoder.stepwise(self, roots, live, sampling)
 
     kept = [found for _, found in search(talker, prompts[:4], by_length)]
     fed = [found for _, found in search(Feeding(talker), prompts[:4], by_length)]

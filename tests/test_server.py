@@ -58,9 +58,12 @@ class Wire:
                     reply["choices"][0].update(token_ids=ids, finish_reason="abort")
                 if fault == "no ids":
                     del reply["choices"][0]["token_ids"]
+                if fault == "abort":
+                    reply["choices"] = [{"token_ids": [], "finish_reason": "abort"}]
                 text = b"<html>" if fault == "garbage" else json.dumps(reply).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(text)))
+                self.send_header("Content-Type", "application/json")
                 self.end_headers()
                 self.wfile.write(text)
 
@@ -154,7 +157,7 @@ def test_samples_repeat_with_the_seed_and_in_any_order(remote, prompts):
 
 
 def test_faults_are_retried(wire, remote, decoder, prompts):
-    wire.faults = ["500", "drop", "429", "garbage", "503"]
+    wire.faults = ["500", "drop", "429", "garbage", "503", "abort"]
     theirs = remote.generate(prompts[:3], Forcing(budget=8))
     assert [one.ids for one in theirs] == [
         one.ids for one in decoder.generate(prompts[:3], Forcing(budget=8))
@@ -242,10 +245,7 @@ def test_whoever_stops_reading_stops_the_requests(wire, remote, prompts):
 
 
 def remote_job(remote, prompt):
-    from s1lib.decoding.jobs import Job
-
-    found = remote._marks(None, ())
-    return Job(remote._new(prompt, 0, found, ANSWER)(None), 0)
+    return remote.job(prompt, None, Sampling(max_new_tokens=ANSWER))[0]
 
 
 def test_a_request_that_the_server_aborted_is_asked_again(wire, remote, decoder, prompts):
@@ -265,10 +265,10 @@ def test_a_delimiter_of_several_tokens_cannot_be_banned_by_a_server(remote, prom
     """A server bans the last of its ids, where the first is meant."""
     from s1lib.chat import Delimiters
 
-    strings = Delimiters(think="", answer="then\n", final="So:")
+    remote.delimiters = Delimiters(think="", answer="then\n", final="So:")
     with pytest.raises(RunError, match="vLLM can only ban single ones"):
-        remote.generate(prompts[:1], Forcing(minimum=20, delimiters=strings))
-    assert remote.generate(prompts[:1], Forcing(budget=4, delimiters=strings))
+        remote.generate(prompts[:1], Forcing(minimum=20))
+    assert remote.generate(prompts[:1], Forcing(budget=4))
 
 
 @pytest.mark.parametrize("status", ["401", "403"])
@@ -305,7 +305,7 @@ def test_a_server_without_token_ids_is_refused(wire, remote, prompts):
 def test_ids_beyond_the_vocabulary_are_biased_away(wire, remote, prompts):
     remote.beyond = (361, 362)
     remote.generate(prompts[:1], Forcing(budget=4))
-    assert wire.seen[0]["logit_bias"] == {"361": -100, "362": -100}
+    assert wire.seen[0]["logit_bias"] == {"361": -100.0, "362": -100.0}
 
 
 NOBODY = "http://127.0.0.1:9/v1"
@@ -342,6 +342,36 @@ def test_a_server_of_another_model_is_one_clear_error(wire, tiny_tokenizer, prom
     with pytest.raises(RunError, match=r"serves other\. Start one with"):
         ask(wire.url, tiny_tokenizer, prompts)
     assert len(wire.seen) == before  # before anything is decoded
+
+
+def test_an_end_that_only_the_generation_config_names_is_one_request(
+    wire, tiny_model_path, tiny_tokenizer, tmp_path, monkeypatch
+):
+    """93 requests once went out for one prompt, each stopped by an end that nobody knew."""
+    import shutil
+
+    from s1lib.decoding import load_decoder
+
+    folder = tmp_path / "tiny"
+    shutil.copytree(tiny_model_path, folder)
+    config = json.loads((folder / "generation_config.json").read_text())
+    config["eos_token_id"] = [config["eos_token_id"], 75]
+    (folder / "generation_config.json").write_text(json.dumps(config))
+    monkeypatch.setenv("S1_SERVER", wire.url)
+    wire.served = [str(folder)]
+    one = load_decoder(str(folder), backend="server", window=WINDOW, answer_tokens=ANSWER)
+    local = load_decoder(str(folder), window=WINDOW, answer_tokens=ANSWER)
+    asked = ["Find 3", "Find 4", "Find 5"]
+    assert [x.ids for x in one.generate(asked)] == [x.ids for x in local.generate(asked)]
+    assert len(wire.seen) == len(asked)
+    assert 75 in wire.seen[0]["stop_token_ids"]
+
+
+def test_a_server_is_asked_for_every_setting_of_the_sampling(wire, remote, prompts):
+    settings = {"top_p": 0.9, "top_k": 7, "min_p": 0.1, "repetition_penalty": 1.2}
+    remote.generate(prompts[:1], Forcing(budget=4), Sampling(0.5, seed=1, **settings))
+    assert {key: wire.seen[0][key] for key in settings} == settings
+    assert wire.seen[0]["temperature"] == 0.5 and wire.seen[0]["seed"] >= 0
 
 
 def test_without_a_window_a_server_gets_the_models_own(wire, tiny_model_path, prompts, monkeypatch):

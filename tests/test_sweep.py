@@ -9,8 +9,8 @@ from benchmarks.decode import resubmit
 from test_engine import ANSWER, WINDOW, decoder, prompts
 
 from s1lib.artifacts import RunError
-from s1lib.decoding.engine import TorchDecoder
 from s1lib.decoding.forcing import Forcing
+from s1lib.decoding.local import TorchDecoder
 from s1lib.decoding.sampling import Sampling
 from s1lib.decoding.sweep import cells, trunks
 

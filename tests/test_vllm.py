@@ -4,7 +4,7 @@ import pytest
 from conftest import make_tiny
 from test_engine import ANSWER, WINDOW, prompts
 
-from s1lib.decoding.engine import TorchDecoder
+from s1lib.decoding.local import TorchDecoder
 from s1lib.decoding.sampling import Sampling
 from s1lib.decoding.sweep import cells
 

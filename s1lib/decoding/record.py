@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,6 @@ import pandas as pd
 
 from s1lib.artifacts import RunError, read_table, write_table
 from s1lib.benchmarks import Problem
-from s1lib.decoding.forcing import Forcing
-from s1lib.decoding.sampling import Sampling
 
 Ids = tuple[int, ...]
 LISTS = ("prompt", "opening", "thinking", "closing", "answer", "forced", "ignored")
@@ -32,11 +30,12 @@ LISTS = ("prompt", "opening", "thinking", "closing", "answer", "forced", "ignore
 class Generation:
     """One generation. Counts are in tokens; `budget=None` means that there was none.
 
-    `thinking_end`: `delimiter`, `eos`, `steps`, `budget`, `window`, or empty (it did not think);
-    `answer_end`: `eos`, `length`, `window`. `sampled` counts every token that was paid for,
-    also those taken off again. `ignored` are the lengths of thinking at which an end was
-    ignored. `asked` is what the prompt asked for (`128`, `short`), `reward` what a search's judge
-    gave the trace. `raw` is the extracted answer, `verdict` is `correct`, `wrong` or `undecided`.
+    `thinking_end`: `delimiter`, `eos`, `steps`, `budget`, `window`, `stopped` (by the caller), or
+    empty (it did not think); `answer_end`: `eos`, `length`, `window`, `stopped`. `sampled` counts
+    every token that was paid for, also those taken off again. `ignored` are the lengths of
+    thinking at which an end was ignored. `asked` is what the prompt asked for (`128`, `short`),
+    `reward` what a search's judge gave the trace. `raw` is the extracted answer, `verdict` is
+    `correct`, `wrong` or `undecided`.
     """
 
     id: str
@@ -91,7 +90,7 @@ def config_hash(**settings: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    return asdict(value) if isinstance(value, Forcing | Sampling) else str(value)
+    return asdict(value) if is_dataclass(value) else str(value)  # type: ignore[arg-type]
 
 
 def to_table(generations: Iterable[Generation]) -> pd.DataFrame:

@@ -93,15 +93,13 @@ def ask_steps(decoder: Decoder, tests: pd.DataFrame, bound: int) -> list[Generat
 
 def ask_class(decoder: Decoder, tests: pd.DataFrame, name: str) -> list[Generation]:
     """All problems with the prompt `CLASSES[name]`; there is nothing to force (Table 14)."""
-    forcing = Forcing(delimiters=decoder.delimiters)
     exam = problems(tests, decoder.tokenizer, CLASSES[name])
-    return examine(decoder, exam, forcing, method=CLASS, asked=name)
+    return examine(decoder, exam, Forcing(), method=CLASS, asked=name)
 
 
 def run_steps(decoder: Decoder, exam: Sequence[Problem], asked: str = "") -> list[Generation]:
     """Greedy runs in the step format, ended at the header `0 steps left`."""
-    forcing = Forcing(steps=True, delimiters=decoder.delimiters)
-    return decoder.generate(exam, forcing, asked=asked)
+    return decoder.generate(exam, Forcing(steps=True), asked=asked)
 
 
 def go_on(decoder: Decoder, runs: list[Generation]) -> list[Generation]:

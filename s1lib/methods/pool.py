@@ -36,7 +36,7 @@ def draw_pool(
     return examine(
         decoder,
         problems(tests, decoder.tokenizer),
-        forcing or Forcing(delimiters=decoder.delimiters),
+        forcing or Forcing(),
         sampling,
         method=METHOD,
     )

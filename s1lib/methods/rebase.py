@@ -131,7 +131,7 @@ def rebase(
     steps = Steps(
         decoder,
         [one.prompt for one in problems],
-        forcing or Forcing(delimiters=decoder.delimiters),
+        forcing or Forcing(),
         sampling,
         ids=[one.id for one in problems],
         live=search.width * size,

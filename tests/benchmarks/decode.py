@@ -20,7 +20,6 @@ from s1lib.decoding import Forcing, Generation, Sampling, cells, load_decoder
 from s1lib.decoding.decoder import Decoder
 from s1lib.decoding.forcing import GO_ON, Machine, Marks, Plain, machine
 from s1lib.decoding.jobs import Job
-from s1lib.decoding.marks import marks
 from s1lib.world.sources import benchmark
 
 MODEL = "results/laptop/models/s1"
@@ -79,7 +78,7 @@ def _generate(decoder: Decoder, prompts: list[list[int]], model: str) -> Row:
 
     rival = AutoModelForCausalLM.from_pretrained(model_path(model), dtype=torch.float32)
     most = decoder.window - max(map(len, prompts))
-    ends = sorted(marks(decoder.tokenizer, None, decoder.ends).ends)
+    ends = sorted(decoder.marks(None).ends)
 
     def theirs(size: int) -> list[Ids]:
         found: list[Ids] = []
@@ -123,13 +122,13 @@ class Round(Plain):
     first_no_end = False
 
     @property
-    def ban(self) -> int:
+    def min_tokens(self) -> int:
         return int(self.first_no_end and not self.sampled)
 
 
 def resubmit(decoder: Decoder, prompts: list[list[int]], cell: Forcing) -> list[Ids]:
     """One cell as the reference decodes it: rounds with a barrier, whole prompts sent again."""
-    found = marks(decoder.tokenizer, cell, decoder.ends)
+    found = decoder.marks(cell)
     limit = decoder.answer_tokens
     one = [
         machine(prompt, cell, found, decoder.window, limit, index)
@@ -150,8 +149,8 @@ def resubmit(decoder: Decoder, prompts: list[list[int]], cell: Forcing) -> list[
 def _request(each: Machine, found: Marks, index: int, window: int) -> Job:
     ends = replace(found, ends=found.ends | {stop[-1] for stop in found.stops})
     answering = each.phase == "answer"
-    asked = Round(each.ids, Forcing(), found if answering else ends, window, each.patience, index)
-    asked.first_no_end = bool(each.ban)
+    asked = Round(each.ids, Forcing(), found if answering else ends, window, each.max_tokens, index)
+    asked.first_no_end = bool(each.min_tokens)
     return Job(asked, index)
 
 
@@ -174,8 +173,7 @@ def _overhead(decoder: Decoder, prompts: list[list[int]]) -> Iterator[Row]:
     forcing, longest = Forcing(budget=256, waits=2), Forcing(waits=max(WAITS))
     tokens: list[Generation] = decoder.generate(prompts, forcing)
     counts = [one.sampled for one in tokens]
-    endless = marks(decoder.tokenizer, None)
-    endless = replace(endless, ends=frozenset())
+    endless = replace(decoder.marks(None), ends=frozenset())
 
     def plain() -> int:
         jobs = [
