@@ -6,7 +6,6 @@ import os
 import platform
 import subprocess
 import sys
-from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -36,12 +35,6 @@ def versions() -> dict[str, str]:
     return found
 
 
-def threads() -> int:
-    """Threads that this process may use: `OMP_NUM_THREADS`, else all cores."""
-    return int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
-
-
-@cache
 def device() -> str:
     """`cuda` where torch will find a GPU, else `cpu`; told without importing torch."""
     cuda_build = not metadata.version("torch").endswith("+cpu")

@@ -31,6 +31,7 @@ _SLASH = re.compile(
     r"(?P<sign>[+-]?)\s?(?:(?P<whole>\d{1,99})(?:\\[,; ]|\s){1,3})?(\d{1,99})\s?/\s?(\d{1,99})"
 )
 _WORDS = re.compile(r"[A-Za-z][A-Za-z'’., -]*")
+_WORD = re.compile(r"[A-Za-z]{3}")
 _TEXT = re.compile(r"\\(?:text|math|mbox)\w{0,9}\s?\{([^{}\\$^_]*)\}")
 _BETWEEN = re.compile(r",? (?:and|or) |, ?")
 _MATHS = re.compile(r"[\d\\^{}=<>+*/()\[\]]|[^\x00-\x7f]")
@@ -62,8 +63,8 @@ def compare(found: str, answer: str, answer_type: str = "text") -> Verdict:
     ours, theirs = number(found), number(answer)
     if ours is not None and theirs is not None:
         return _verdict(ours == theirs)
-    if chosen := _chosen(answer):
-        return _verdict(letters(found) == chosen)
+    if (chosen := _chosen(answer)) and (named := letters(found)):
+        return _verdict(named == chosen)
     said, meant = _words(found), _words(answer)
     if said and meant:
         return _verdict(_same_words(said, meant))
@@ -117,9 +118,10 @@ def _chosen(answer: str) -> str | None:
 
 
 def _words(text: str) -> str | None:
-    """The words of an answer that is made of words, or of letters, only."""
-    text = _TEXT.sub(r"\1", text)
-    return " ".join(text.split()).rstrip(".") if _WORDS.fullmatch(text) else None
+    """The words of an answer that is made of words only, or of letters beside each other."""
+    bare = _TEXT.sub(r"\1", text)
+    formula = bare == text and not text.isalpha() and not _WORD.search(text)  # such as p - q
+    return " ".join(bare.split()).rstrip(".") if _WORDS.fullmatch(bare) and not formula else None
 
 
 def _same_words(said: str, meant: str) -> bool:

@@ -82,7 +82,7 @@ def changed_by_hand(chapter: Chapter, run: Path) -> list[str]:
 def settings(made_from: dict[str, str]) -> str:
     """Digest of the parameters and of the profile's settings among a chapter's ingredients."""
     said = {k: v for k, v in made_from.items() if k.startswith("parameter ") or k.endswith(",")}
-    return _digest(said)
+    return fingerprint(said)
 
 
 def expected(chapter: Chapter, run: Path, made_from: dict[str, str]) -> float | None:
