@@ -62,7 +62,6 @@ def examples(facts: AllFacts) -> pd.DataFrame | None:
         for row in published("figure_2_examples")
         if row["examples"]
     ]
-    ours.sort(key=lambda point: point.setting.examples or 0)
     measured = [
         {
             "origin": "measured",
@@ -71,9 +70,7 @@ def examples(facts: AllFacts) -> pd.DataFrame | None:
             "examples": point.setting.examples,
             **_ends(point),
         }
-        for name in dict.fromkeys(point.benchmark for point in ours)
-        for point in ours
-        if point.benchmark == name
+        for point in _grouped(sorted(ours, key=lambda one: one.setting.examples or 0))
     ]
     return pd.DataFrame(theirs + measured)
 
@@ -156,14 +153,9 @@ def _methods(
         most = max(point.setting.samples or 0 for point in mine)
         named = [(called, point) for point in sorted(line, key=spent)]
         named += [(_label(point, most), point) for point in mine]
+        start = {"origin": "measured", "benchmark": benchmark}
         rows += [
-            {
-                "origin": "measured",
-                "benchmark": benchmark,
-                "method": label,
-                "tokens": spent(point),
-                **_ends(point),
-            }
+            {**start, "method": label, "tokens": spent(point), **_ends(point)}
             for label, point in named
         ]
     return pd.DataFrame(rows, columns=_METHODS)
@@ -412,12 +404,18 @@ def loss(facts: AllFacts) -> pd.DataFrame | None:
 def without_cap(ours: Iterable[Point]) -> list[Point]:
     """The runs that show what Waits do: for each number of them, the one with most room."""
     best: dict[tuple[str, int], Point] = {}
-    for point in ours:
+    for point in sorted(ours, key=lambda one: one.setting.waits):
         key = (point.benchmark, point.setting.waits)
         if key not in best or _room(point) > _room(best[key]):
             best[key] = point
-    names = list(dict.fromkeys(name for name, _ in best))
-    return [best[key] for key in sorted(best, key=lambda key: (names.index(key[0]), key[1]))]
+    return _grouped(best.values())
+
+
+def _grouped(ours: Iterable[Point]) -> list[Point]:
+    """Benchmark by benchmark, in the order in which these come."""
+    some = list(ours)
+    names = list(dict.fromkeys(point.benchmark for point in some))
+    return sorted(some, key=lambda point: names.index(point.benchmark))
 
 
 def _room(point: Point) -> float:
@@ -437,7 +435,6 @@ def _printed(benchmark: str, point: dict[str, Any]) -> dict[str, Any]:
 
 
 def _curve(theirs: list[dict[str, Any]], ours: Iterable[Point]) -> pd.DataFrame:
-    mine = list(ours)
     rows = theirs + [
         {
             "origin": "measured",
@@ -448,9 +445,7 @@ def _curve(theirs: list[dict[str, Any]], ours: Iterable[Point]) -> pd.DataFrame:
             "n": point.n,
             **_ends(point),
         }
-        for name in dict.fromkeys(point.benchmark for point in mine)
-        for point in mine
-        if point.benchmark == name
+        for point in _grouped(ours)
     ]
     return pd.DataFrame(rows, columns=_CURVE).astype(
         dict.fromkeys(("budget", "waits", "n"), "Int64")
