@@ -14,6 +14,7 @@ from s1lib.artifacts import RunError
 COMMANDS = {
     "run": ("s1lib.run.command", "run the chapters that are not up to date"),
     "status": ("s1lib.run.status", "say which chapters are up to date, and why others are not"),
+    "readme": ("s1lib.readme", "bring the ledger, Figure 1 and the rates in README.md up to date"),
     "site": ("s1lib.site", "build the book from the executed notebooks"),
     "ask": ("s1lib.decoding.ask", "ask a model, its thinking under budget forcing"),
     "serve": ("s1lib.decoding.server", "start the vLLM server that a profile decodes with"),

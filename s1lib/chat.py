@@ -7,9 +7,11 @@ eval/lm-evaluation-harness/lm_eval/models/vllm_causallms.py).
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase, Qwen2Tokenizer
 
@@ -32,7 +34,13 @@ class Delimiters:
 
 
 S1 = Delimiters()
-THINK_TAGS = Delimiters(think="<think>", answer="</think>")
+THINK_TAGS = Delimiters(think="<think>", answer="</think>")  # DeepSeek R1, Qwen3
+
+
+def delimiters_of(tokenizer: PreTrainedTokenizerBase) -> Delimiters:
+    """The tags of R1 and Qwen3 if the tokenizer has tokens for them, else s1's."""
+    added = {str(token) for token in tokenizer.added_tokens_decoder.values()}
+    return THINK_TAGS if {THINK_TAGS.think, THINK_TAGS.answer} <= added else S1
 
 
 def model_path(name: str) -> str:
@@ -45,7 +53,8 @@ def model_path(name: str) -> str:
         if not (folder / "model.safetensors").is_file():
             raise RunError(f"{folder} has no model. Train it with: python -m s1lib pretrain")
         return str(folder)
-    if name.startswith((".", "/", "results")) and not (Path(name) / "config.json").is_file():
+    here = name.startswith((".", "/", "results"))
+    if here and not any((*Path(name).glob("config.json"), *Path(name).glob("*.gguf"))):
         raise RunError(f"{name} has no model. Train it with: python -m s1lib run --only 05")
     return name
 
@@ -59,10 +68,20 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     return AutoTokenizer.from_pretrained(model_path(name))
 
 
-def prompt_ids(tokenizer: PreTrainedTokenizerBase, question: str) -> list[int]:
-    """Ids of a single user turn with the assistant header, up to `<|im_start|>assistant\\n`."""
-    turn = [{"role": "user", "content": question}]
-    text = tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+Messages = Sequence[Mapping[str, str]]
+
+
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, question: str | Messages) -> list[int]:
+    """Ids of a single user turn (or of `Messages`) with the assistant header.
+
+    Raises `RunError` if the tokenizer has no chat template.
+    """
+    turns: Any = question
+    if isinstance(question, str):
+        turns = [{"role": "user", "content": question}]
+    if tokenizer.chat_template is None:
+        raise RunError("the tokenizer has no chat template: give prompts as token ids")
+    text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
     return tokenizer.encode(text, add_special_tokens=False)
 
 
@@ -79,9 +98,18 @@ def thinking_text(trace: str, attempt: str) -> str:
 def training_text(
     tokenizer: PreTrainedTokenizerBase, question: str, trace: str, attempt: str
 ) -> str:
-    """The whole training text of one sample, from the system (or user) header to the end."""
-    turns = [
-        {"role": "user", "content": question},
-        {"role": "assistant", "content": thinking_text(trace, attempt)},
-    ]
-    return str(tokenizer.apply_chat_template(turns, tokenize=False))
+    """The whole training text of one sample, from the system (or user) header to the end.
+
+    Raises `RunError` for a chat template that does not write the assistant's turn as it is, right
+    after the header that it writes for a prompt: what was trained would not be what is asked for.
+    """
+    user = {"role": "user", "content": question}
+    said = {"role": "assistant", "content": thinking_text(trace, attempt)}
+    text = str(tokenizer.apply_chat_template([user, said], tokenize=False))
+    prompt = tokenizer.apply_chat_template([user], tokenize=False, add_generation_prompt=True)
+    if not text.startswith(f"{prompt}{said['content']}"):
+        raise RunError(
+            "the chat template changes the assistant's turn (some add an empty thinking block, or "
+            "cut a trace at </think>): train with a template that leaves it as it is"
+        )
+    return text

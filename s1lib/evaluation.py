@@ -1,4 +1,4 @@
-"""Models on benchmarks: generate, grade, and line verdicts up by training seed and problem.
+"""Models on benchmarks: generate, grade, and line verdicts up problem by problem.
 
 Decoding a small model leaves cores idle, so `answer_all` runs several models side by side, each
 in a process with its share of the cores.
@@ -8,49 +8,46 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import replace
 from multiprocessing import get_context, parent_process
-from typing import TYPE_CHECKING
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from s1lib.artifacts import RunError
+from s1lib.benchmarks import Problem, problems
+from s1lib.results import Run, Setting
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
     from numpy.typing import NDArray
-    from transformers import PreTrainedTokenizerBase
 
+    from s1lib.decoding.decoder import Decoder
     from s1lib.decoding.forcing import Forcing
     from s1lib.decoding.record import Generation
+    from s1lib.decoding.sampling import Sampling
     from s1lib.profile import Profile
 
-
-Prompts = list[list[int]]
+_SETTING = ["method", "budget", "waits", "wait", "asked"]
+_COLUMNS = ["model", "benchmark", "id", *_SETTING, "thinking_tokens", "sampled"]
 
 
 def examine(
-    tests: pd.DataFrame,
-    tokenizer: PreTrainedTokenizerBase,
-    decode: Callable[[Prompts, list[str]], list[Generation]],
-    suffix: str = "",
+    decoder: Decoder,
+    exam: Sequence[Problem],
+    forcing: Forcing | None = None,
+    sampling: Sampling | None = None,
+    **tags: Any,
 ) -> list[Generation]:
-    """Graded generations of `decode(prompts, ids)`, benchmark by benchmark.
-
-    `tests` has the columns of `benchmarks.parquet`. `suffix` is appended to every question, as
-    the conditional methods do. A question may stand in two benchmarks, so each is decoded and
-    graded by itself.
-    """
-    from s1lib.chat import prompt_ids
+    """Graded generations of all problems, in their order; arguments as of `Decoder.generate`."""
     from s1lib.decoding.record import grade_record
+    from s1lib.decoding.sampling import GREEDY
 
-    found: list[Generation] = []
-    for name, part in tests.groupby("benchmark", sort=False):
-        prompts = [prompt_ids(tokenizer, question + suffix) for question in part["question"]]
-        answers = {row.id: (row.answer, row.answer_type) for row in part.itertuples()}
-        done = [replace(one, benchmark=str(name)) for one in decode(prompts, part["id"].tolist())]
-        found += grade_record(done, answers)
-    return found
+    return grade_record(decoder.generate(exam, forcing, sampling or GREEDY, **tags), exam)
 
 
 def answer(
@@ -64,11 +61,7 @@ def answer(
     from s1lib.decoding import load_decoder
 
     decoder = load_decoder(model, book)
-    return examine(
-        tests,
-        decoder.tokenizer,
-        lambda prompts, ids: decoder.generate(prompts, forcing, ids=ids, model=name or model),
-    )
+    return examine(decoder, problems(tests, decoder.tokenizer), forcing, model=name or model)
 
 
 def answer_all(
@@ -101,18 +94,61 @@ def answer_all(
     return [one for future in futures for one in future.result()]
 
 
-def by_seed(
-    table: pd.DataFrame, models: Sequence[str], benchmark: str, column: str = "correct"
-) -> NDArray[np.float64]:
-    """A column of a record (`to_table`) as [seeds, problems], problems sorted by id.
+def runs(
+    record: pd.DataFrame,
+    tests: pd.DataFrame,
+    models: Mapping[str, str] = MappingProxyType({}),
+    examples: Mapping[str, int] = MappingProxyType({}),
+    means: Sequence[str] = (),
+    **fields: Any,
+) -> list[Run]:
+    """The settings that a record holds (`to_table`), benchmark by benchmark, as runs.
 
-    `models` are the trainings of one model (`s1lib.training.recipe.replicas`); the column is
-    `correct` (1 or 0) or a count such as `thinking_tokens`.
+    Problems are lined up as in `tests`; rows of other problems are left out, and with `fields` all
+    rows but those with these values. `models` gives the names by which results call the record's
+    models; several with one name are trainings of it, which become the first axis. `examples` is
+    by that name, and of the columns `means` the mean goes along. Raises `RunError` if a setting
+    lacks a problem, or has it twice.
     """
-    rows = table[(table["benchmark"] == benchmark) & table["model"].isin(models)]
-    rows = rows.assign(correct=(rows["verdict"] == "correct").astype(float))
-    grid = rows.pivot(index="model", columns="id", values=column).loc[list(models)]
-    return grid.to_numpy(dtype=float)
+    for name, value in fields.items():
+        record = record[record[name] == value]
+    rows = record[[*_COLUMNS, *means]].assign(
+        right=(record["verdict"] == "correct").astype(float),
+        called=record["model"].map(lambda name: models.get(name, Path(name).name)),
+    )
+    found = []
+    for benchmark, part in tests.groupby("benchmark", sort=False):
+        ids = part["id"].tolist()
+        mine = rows[(rows["benchmark"] == benchmark) & rows["id"].isin(ids)]
+        for key, cell in mine.groupby(["called", *_SETTING], dropna=False, sort=False):
+            model, method, budget, waits, string, asked = key
+            setting = Setting(
+                model=model,
+                method=method,
+                budget=None if pd.isna(budget) else int(budget),
+                waits=int(waits),
+                string=string,
+                asked=asked,
+                examples=examples.get(model),
+            )
+            right, thinking, tokens = (
+                _grid(cell, ids, column) for column in ("right", "thinking_tokens", "sampled")
+            )
+            also = {name: round(float(cell[name].mean()), 2) for name in means}
+            found.append(Run(setting, str(benchmark), right, thinking, tokens, also))
+    return found
+
+
+def _grid(cell: pd.DataFrame, ids: list[str], column: str) -> NDArray[np.float64]:
+    """A column of one setting's rows by problem; with several trainings [trainings, problems]."""
+    trained = cell["model"].nunique()
+    if len(cell) != trained * len(ids) or cell.duplicated(["model", "id"]).any():
+        raise RunError(
+            f"the record has {len(cell)} rows for {len(ids)} problems of "
+            f"{cell['benchmark'].iloc[0]} and {trained} trainings of one setting: make it again"
+        )
+    grid = cell.pivot(index="model", columns="id", values=column)[ids].to_numpy(dtype=float)
+    return grid[0] if trained == 1 else grid
 
 
 @contextmanager

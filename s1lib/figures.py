@@ -1,25 +1,20 @@
-"""Every figure and table of the book, published beside measured, from facts alone.
+"""Drawings of the book, each a pure function of a tidy table (`s1lib.tables`).
 
-An exhibit has two halves, both pure: a function from the chapters' facts to a tidy table, and,
-for a figure, a function from that table to a drawing. The table is saved beside the drawing, so
-that whoever has the CSV can draw the figure again. Accuracies are in percent, lengths in thinking
-tokens per question; intervals are at 95%.
+Panels, colours and marks follow from what is in the table, whatever benchmarks and methods.
 """
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from s1lib import tables
-from s1lib.artifacts import RunError, atomic, read_facts, write_text
-from s1lib.published import BENCHMARKS, partner
-from s1lib.tables import Facts, without_cap
+from s1lib.artifacts import atomic
+from s1lib.benchmarks import columns
+from s1lib.published import BENCHMARKS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +23,7 @@ if TYPE_CHECKING:
 INK, MUTED, RULE = "#24292f", "#57606a", "#d0d7de"
 # Okabe and Ito's palette: distinct for colour-blind readers, and in grey by brightness.
 BLUE, ORANGE, GREEN, PURPLE, SKY = "#0072b2", "#d55e00", "#009e73", "#aa4499", "#56b4e9"
-COLOURS = dict(zip(BENCHMARKS, (BLUE, ORANGE, GREEN), strict=True))
+PALETTE = (BLUE, ORANGE, GREEN, PURPLE, SKY, INK)
 
 
 def style() -> None:
@@ -43,7 +38,7 @@ def style() -> None:
     sns.set_theme(
         context="notebook",
         style="ticks",
-        palette=[BLUE, ORANGE, GREEN, PURPLE, SKY, INK],
+        palette=list(PALETTE),
         rc={
             "font.size": 10,
             "axes.labelsize": 10,
@@ -87,65 +82,6 @@ def style() -> None:
         set_matplotlib_formats("svg")
 
 
-# --------------------------------------------------------------------------------------
-# What there is, and making it
-
-
-@dataclass(frozen=True)
-class Exhibit:
-    """A figure or table: where its numbers come from and how it is drawn."""
-
-    name: str
-    title: str
-    chapter: str
-    table: Callable[[Facts], pd.DataFrame | None]
-    draw: Callable[[pd.DataFrame], Figure] | None = None
-
-    @property
-    def label(self) -> str:
-        """`figure_4a` as people write it: Figure 4a."""
-        return self.name.replace("_", " ").capitalize()
-
-
-def read_all(run: Path) -> Facts:
-    """The facts of every measuring chapter that has run, by chapter."""
-    chapters = sorted(file.stem for file in (run / "facts").glob("0[0-9].json"))
-    return {chapter: read_facts(run, chapter) for chapter in chapters}
-
-
-def make(name: str, facts: Facts, run: Path) -> Figure | pd.DataFrame | None:
-    """Draw one exhibit and save it below `<run>/figures` (`.csv`, and `.svg` for a figure).
-
-    Returns the figure or the table; says so in one line, and returns nothing, if the chapter
-    that measures it has not run. Raises `RunError` for an unknown name.
-    """
-    if name not in EXHIBITS:
-        raise RunError(f"no figure or table called {name!r}: use one of {', '.join(EXHIBITS)}")
-    exhibit = EXHIBITS[name]
-    table = exhibit.table(facts)
-    if table is None:
-        print(f"{exhibit.label}: not run yet, chapter {exhibit.chapter} measures it.")
-        return None
-    folder = run / "figures"
-    write_text(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
-    if exhibit.draw is None:
-        return _laid_out(table)
-    figure = exhibit.draw(table)
-    save(figure, folder / f"{name}.svg")
-    return figure
-
-
-def index(facts: Facts, run: Path) -> pd.DataFrame:
-    """All exhibits, which chapter measures each, and whether it was drawn in this run."""
-    rows = []
-    for name, exhibit in EXHIBITS.items():
-        drawn = exhibit.table(facts) is not None
-        suffix = ".csv" if exhibit.draw is None else ".svg"
-        made = f"figures/{name}{suffix}" if drawn else "not run"
-        rows.append((exhibit.label, exhibit.title, exhibit.chapter, made))
-    return pd.DataFrame(rows, columns=["exhibit", "shows", "chapter", "file"])
-
-
 def save(figure: Figure, path: Path, panel: str = "none") -> Path:
     """Write an SVG, whole or not at all; the same figure gives the same bytes.
 
@@ -156,33 +92,32 @@ def save(figure: Figure, path: Path, panel: str = "none") -> Path:
     return path
 
 
-def _laid_out(table: pd.DataFrame) -> pd.DataFrame:
-    """A table to look at: leading columns name the rows, `Group, part` is two lines of header."""
-    names = list(table.columns[: 2 if table.columns[0] == "origin" else 1])
-    shown = table.set_index(names).rename_axis([None] * len(names))
-    if any(", " in column for column in shown.columns):
-        pairs = [tuple(c.split(", ")) if ", " in c else ("", c) for c in shown.columns]
-        shown.columns = pd.MultiIndex.from_tuples(pairs)
-    return shown.astype(object).where(shown.notna(), "").map(_unbroken)
-
-
 # --------------------------------------------------------------------------------------
 # From tidy tables to drawings
 
 
 def draw_scaling(table: pd.DataFrame) -> Figure:
-    """Figure 1: accuracy against mean thinking tokens, a row of panels for each origin."""
+    """Figure 1: accuracy against mean thinking tokens, a row of panels for each origin.
+
+    A benchmark stands below the one of the paper that it stands for, or in a column of its own.
+    """
     import matplotlib.pyplot as plt
 
-    origins = [o for o in ("published", "measured") if (table["origin"] == o).any()]
+    parts = dict(list(table.groupby("origin", sort=False)))
+    headings = {origin: columns(part["benchmark"]) for origin, part in parts.items()}
+    names = list(dict.fromkeys(h for found in headings.values() for h in found.values()))
     figure, grid = plt.subplots(
-        len(origins), 3, figsize=(9.2, 0.5 + 2.55 * len(origins)), sharey="row", squeeze=False
+        len(parts),
+        len(names),
+        figsize=(max(9.2, 3 * len(names)), 0.5 + 2.55 * len(parts)),
+        sharey="row",
+        squeeze=False,
+        layout="constrained",
     )
-    for row, origin in zip(grid, origins, strict=True):
-        part = table[table["origin"] == origin]
-        for axes, name in zip(row, BENCHMARKS, strict=True):
-            curve = part[part["benchmark"].map(partner) == name]
-            _draw_curve(axes, curve, COLOURS[name])
+    for row, (origin, part) in zip(grid, parts.items(), strict=True):
+        for axes, name, colour in zip(row, names, _cycle(len(names)), strict=True):
+            curve = part[part["benchmark"].map(headings[origin]) == name]
+            _draw_curve(axes, curve, colour, missing="not run" if origin == "measured" else "")
             if not curve.empty:
                 axes.set_title(f"{curve['benchmark'].iloc[0]}, n = {int(curve['n'].iloc[0])}")
         who = "Published (s1-32B)" if origin == "published" else "Measured here"
@@ -199,18 +134,12 @@ def draw_scaling(table: pd.DataFrame) -> Figure:
 
 
 def draw_extrapolation(table: pd.DataFrame) -> Figure:
-    """Figure 4a: the same curve with every Wait named."""
-    import matplotlib.pyplot as plt
-
-    figure, row = plt.subplots(1, 2, figsize=(9.2, 3.4), sharey=False)
-    for axes, origin in zip(row, ("published", "measured"), strict=True):
-        curve = table[table["origin"] == origin]
-        _draw_curve(axes, curve, BLUE, name_points=True)
-        axes.set_title(f"{origin.capitalize()}: {curve['benchmark'].iloc[0]}")
+    """Figure 4a: the same curves with every Wait named."""
+    figure, panels = _panels(table, 3.4)
+    for axes, curve, colour in panels:
+        _draw_curve(axes, curve, colour, name_points=True)
         axes.set_xlabel("mean thinking tokens (log scale)")
         axes.set_ylim(max(-4, curve["low"].min() - 6), min(106, curve["high"].max() + 6))
-    row[0].set_ylabel("accuracy (%)")
-    plt.close(figure)
     return figure
 
 
@@ -221,13 +150,12 @@ def draw_waits(table: pd.DataFrame) -> Figure:
     figure, row = plt.subplots(1, 2, figsize=(9.2, 3.2))
     for axes, origin in zip(row, ("published", "measured"), strict=True):
         part = table[table["origin"] == origin]
-        for name, curve in part.groupby("benchmark", sort=False):
-            curve = curve.sort_values("waits")
-            colour = COLOURS[partner(str(name))]
+        for name, colour in colours(part["benchmark"]).items():
+            curve = part[part["benchmark"] == name].sort_values("waits")
             _interval_band(axes, curve["waits"], curve, colour)
-            axes.plot(curve["waits"], curve["value"], marker="^", color=colour, label=str(name))
+            axes.plot(curve["waits"], curve["value"], marker="^", color=colour, label=name)
             last = curve.iloc[-1]
-            _name_end(axes, last["waits"], last["value"], str(name), colour)
+            _name_end(axes, last["waits"], last["value"], name, colour)
         axes.set_title(origin.capitalize())
         axes.set_xlabel("ends of thinking ignored (Waits)")
         axes.margins(x=0.22)
@@ -271,15 +199,16 @@ def draw_examples(table: pd.DataFrame) -> Figure:
     row[0].scatter(theirs["examples"], theirs["value"], color=ORANGE, zorder=3)
     for _, point in theirs.iterrows():
         _label(row[0], point["examples"], point["value"], point["model"])
-    for name, curve in table[table["origin"] == "measured"].groupby("benchmark", sort=False):
-        curve, colour = curve.sort_values("examples"), COLOURS[partner(str(name))]
+    ours = table[table["origin"] == "measured"]
+    for name, colour in colours(ours["benchmark"]).items():
+        curve = ours[ours["benchmark"] == name].sort_values("examples")
         for value in curve.loc[curve["examples"] == 0, "value"]:  # the base model
             row[1].axhline(value, color=colour, linewidth=1, linestyle=":")
         curve = curve[curve["examples"] > 0]
         _interval_band(row[1], curve["examples"], curve, colour)
         row[1].plot(curve["examples"], curve["value"], marker="o", color=colour)
         last = curve.iloc[-1]
-        _name_end(row[1], last["examples"], last["value"], str(name), colour)
+        _name_end(row[1], last["examples"], last["value"], name, colour)
     for axes, title in zip(row, ("Published: MATH500", "Measured"), strict=True):
         axes.set_xscale("log")
         axes.set_title(title)
@@ -291,26 +220,21 @@ def draw_examples(table: pd.DataFrame) -> Figure:
 
 
 def draw_methods(table: pd.DataFrame) -> Figure:
-    """Figures 4b, 6 and 7: accuracy against tokens for each method."""
-    import matplotlib.pyplot as plt
-
-    figure, row = plt.subplots(1, 2, figsize=(9.2, 3.4))
-    for axes, origin in zip(row, ("published", "measured"), strict=True):
-        part = table[table["origin"] == origin]
-        marks = "os^Dv"
-        for i, (name, curve) in enumerate(part.groupby("method", sort=False)):
-            curve, colour = curve.sort_values("tokens"), (BLUE, ORANGE, GREEN, PURPLE, SKY)[i % 5]
+    """Figures 4b, 6 and 7: accuracy against tokens for each method, a panel per benchmark."""
+    figure, panels = _panels(table, 3.4)
+    names = list(dict.fromkeys(table["method"]))
+    pairs = zip(_cycle(len(names)), _cycle(len(names), "os^DvP"), strict=True)
+    looks = dict(zip(names, pairs, strict=True))
+    for axes, part, _ in panels:
+        for name, curve in part.groupby("method", sort=False):
+            colour, mark = looks[name]
+            curve = curve.sort_values("tokens")
             if curve["low"].notna().all():
                 _interval_band(axes, curve["tokens"], curve, colour)
-            axes.plot(
-                curve["tokens"], curve["value"], marker=marks[i % 5], color=colour, label=str(name)
-            )
+            axes.plot(curve["tokens"], curve["value"], marker=mark, color=colour, label=str(name))
         _log2_tokens(axes, part["tokens"])
-        axes.set_title(origin.capitalize())
         axes.set_xlabel("tokens per question (log scale)")
         axes.legend(loc="best")
-    row[0].set_ylabel("accuracy (%)")
-    plt.close(figure)
     return figure
 
 
@@ -381,13 +305,56 @@ def draw_loss(table: pd.DataFrame) -> Figure:
 # Parts
 
 
-def _draw_curve(axes: Axes, curve: pd.DataFrame, colour: str, name_points: bool = False) -> None:
+def colours(names: Iterable[str]) -> dict[str, str]:
+    """A colour for each benchmark, the same as for the one of the paper that it stands for."""
+    headings = columns(names)
+    own = [heading for heading in headings.values() if heading not in BENCHMARKS]
+    order = [*BENCHMARKS, *own]
+    palette = _cycle(len(order))
+    return {name: palette[order.index(heading)] for name, heading in headings.items()}
+
+
+def _cycle(count: int, looks: Sequence[str] = PALETTE) -> list[str]:
+    return [looks[place % len(looks)] for place in range(count)]
+
+
+def _panels(
+    table: pd.DataFrame, height: float
+) -> tuple[Figure, list[tuple[Axes, pd.DataFrame, str]]]:
+    """Panels in rows of up to four, one for each origin and benchmark, with rows and colour."""
+    import matplotlib.pyplot as plt
+
+    parts = [(key, part) for key, part in table.groupby(["origin", "benchmark"], sort=False)]
+    across = min(len(parts), 4)
+    down = -(-len(parts) // across)
+    figure, grid = plt.subplots(
+        down, across, figsize=(max(9.2, 3.2 * across), height * down), squeeze=False
+    )
+    found = []
+    for place, axes in enumerate(grid.flat):
+        if place >= len(parts):
+            axes.set_visible(False)
+            continue
+        (origin, name), part = parts[place]
+        axes.set_title(f"{str(origin).capitalize()}: {name}")
+        found.append((axes, part, colours([str(name)])[str(name)]))
+    for axes in grid[:, 0]:
+        axes.set_ylabel("accuracy (%)")
+    plt.close(figure)
+    return figure, found
+
+
+def _draw_curve(
+    axes: Axes, curve: pd.DataFrame, colour: str, name_points: bool = False, missing: str = ""
+) -> None:
     """Budgets joined by a solid line, Waits by a dashed one that starts where thinking ends."""
     if curve.empty:
-        axes.text(0.5, 0.5, "not run", transform=axes.transAxes, ha="center", color=MUTED)
+        axes.text(0.5, 0.5, missing, transform=axes.transAxes, ha="center", color=MUTED)
         return
     cuts = curve[curve["waits"] == 0].sort_values("thinking_tokens", kind="stable")
-    waits = pd.DataFrame(without_cap(curve[curve["waits"] > 0].to_dict("records")))
+    waits = curve[curve["waits"] > 0]
+    room = waits["budget"].astype(float).fillna(float("inf"))
+    waits = waits.loc[room.groupby(waits["waits"].astype(int)).idxmax()]
     _interval_band(axes, cuts["thinking_tokens"], cuts, colour)
     axes.plot(cuts["thinking_tokens"], cuts["value"], marker="o", color=colour, clip_on=False)
     if not waits.empty:
@@ -459,44 +426,5 @@ def _name_end(axes: Axes, x: float, y: float, text: str, colour: str) -> None:
                   fontsize=8.5, color=colour)  # fmt: skip
 
 
-def _unbroken(value: Any) -> Any:
-    """An estimate and its interval stay on one line."""
-    return value.replace(" ", "\u00a0") if isinstance(value, str) and " [" in value else value
-
-
 def _short(title: str) -> str:
     return textwrap.shorten(title, width=34, placeholder=" …")
-
-
-EXHIBITS = {
-    exhibit.name: exhibit
-    for exhibit in (
-        Exhibit("figure_1", "accuracy against thinking", "06", tables.scaling, draw_scaling),
-        Exhibit("figure_2_left", "domains of the selected questions", "04", tables.domains,
-                draw_domains),
-        Exhibit("figure_2_right", "sample efficiency", "09", tables.examples, draw_examples),
-        Exhibit("figure_4a", "extrapolation with Wait", "06", tables.extrapolation,
-                draw_extrapolation),
-        Exhibit("figure_4b", "sequential against parallel", "08",
-                tables.methods("08", "figure_4b"), draw_methods),
-        Exhibit("figure_6", "rejection sampling", "07", tables.methods("07", "figure_6"),
-                draw_methods),
-        Exhibit("figure_7", "beyond the context window", "08", tables.methods("08", "figure_7"),
-                draw_methods),
-        Exhibit("waits", "accuracy against the number of Waits", "06", tables.waits, draw_waits),
-        Exhibit("lengths", "lengths of thinking traces", "02", tables.lengths, draw_lengths),
-        Exhibit("funnel", "questions left after each step", "03", tables.funnel, draw_funnel),
-        Exhibit("loss", "training loss", "05", tables.loss, draw_loss),
-        Exhibit("table_1", "base against fine-tuned", "06", tables.table_1),
-        Exhibit("table_2", "data ablations", "09", tables.plain("09", "table_2")),
-        Exhibit("table_3", "methods compared", "07", tables.table_3),
-        Exhibit("table_4", "strings to go on with", "06", tables.table_4),
-        Exhibit("table_5", "one, two and four Waits", "06", tables.table_5),
-        Exhibit("table_6", "domains and thinking tokens", "04", tables.table_6),
-        Exhibit("table_7", "questions per source", "01", tables.table_7),
-        Exhibit("table_8", "training on cut-off traces", "09", tables.plain("09", "table_8")),
-        Exhibit("table_12", "token-conditional control", "07", tables.plain("07", "table_12")),
-        Exhibit("table_13", "step-conditional control", "07", tables.plain("07", "table_13")),
-        Exhibit("table_14", "class-conditional control", "07", tables.plain("07", "table_14")),
-    )
-}  # fmt: skip

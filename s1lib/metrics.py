@@ -3,6 +3,10 @@
 Accuracies and Control are percentages, lengths are thinking tokens. An estimate is a plain
 `{"value", "n", "ci95"}` with n problems, ready for a chapter's facts. Intervals resample
 problems and keep a problem's runs together, so that two runs are compared on the same problems.
+
+Problems that were drawn from a few procedures are not as many independent ones. Where their
+`families` are given (labels, shape [problems]), intervals resample whole families instead, and the
+estimate says how many there are.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binomtest
+from scipy.stats import norm
 
 from s1lib.artifacts import RunError
 
@@ -21,6 +25,7 @@ _BLOCK = 2_000_000  # numbers held at once while resampling: 16 MB
 
 Estimate = dict[str, Any]
 Floats = NDArray[np.float64]
+Families = Sequence[str] | None
 
 
 def control(
@@ -62,28 +67,51 @@ def performance(accuracies: ArrayLike) -> float:
     return float(_runs(accuracies).max())
 
 
-def wilson(correct: int, n: int) -> list[float]:
+def wilson(correct: float, n: float) -> list[float]:
     """Wilson's 95% interval of a proportion, in percent: honest near 0% and 100%."""
-    interval = binomtest(correct, n).proportion_ci(method="wilson")
-    return [round(100 * interval.low, 2), round(100 * interval.high, 2)]
+    z, share = float(norm.ppf(0.975)), correct / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    return [round(100 * float(low), 2), round(100 * float(high), 2)]
 
 
-def accuracy(correct: ArrayLike, seed: int = 0) -> Estimate:
+def accuracy(correct: ArrayLike, seed: int = 0, families: Families = None) -> Estimate:
     """Accuracy over problems with its 95% interval.
 
     `correct` has shape [problems] or, for several training seeds, [seeds, problems]: true or
-    false, or a share between 0 and 1. One seed's verdicts get Wilson's interval, and so do
-    verdicts that are all the same; all else gets the bootstrap of `resampled_levels`, within 0
-    and 100.
+    false, or a share between 0 and 1. One seed's verdicts get Wilson's interval (for as many
+    problems as their families are worth, `effective_problems`), and so do verdicts that are all
+    the same; all else gets the bootstrap of `resampled_levels`, within 0 and 100.
     """
     levels = _levels(correct)
+    n = levels.shape[1]
     verdicts = np.isin(levels, (0, 1)).all()
     if verdicts and (len(levels) == 1 or np.ptp(levels) == 0):
-        interval = wilson(int(levels[0].sum()), levels.shape[1])
+        worth = effective_problems(levels[0], families)
+        interval = wilson(float(levels[0].mean()) * worth, worth)
     else:
-        drawn = 100 * resampled_levels([levels], seed=seed)[:, 0]
+        drawn = 100 * resampled_levels([levels], seed=seed, families=families)[:, 0]
         interval = _percentiles(drawn.clip(0, 100))
-    return {"value": round(100 * float(levels.mean()), 2), "n": levels.shape[1], "ci95": interval}
+    value = round(100 * float(levels.mean()), 2)
+    return {"value": value, "n": n, "ci95": interval, **_counted(families)}
+
+
+def effective_problems(values: ArrayLike, families: Families = None) -> float:
+    """How many independent problems would tell as much about a mean as these do.
+
+    The number of problems over the design effect (Kish 1965): the variance of the mean between
+    families, over what it would be if each problem were on its own. Never more than there are.
+    """
+    level = np.asarray(values, dtype=float)
+    labels = _labels(families, len(level))
+    alone = level.var() / len(level)
+    if labels is None or not alone:
+        return float(len(level))
+    count = labels.max() + 1
+    sums = np.bincount(labels, level - level.mean())
+    between = count / (count - 1) * float(sums @ sums) / len(level) ** 2
+    return len(level) / max(1.0, between / alone)
 
 
 def difference(
@@ -92,6 +120,7 @@ def difference(
     resamples: int = RESAMPLES,
     seed: int = 0,
     unit: float = 100,
+    families: Families = None,
 ) -> Estimate:
     """Accuracy of `after` minus that of `before`, in percentage points, paired by problem.
 
@@ -101,10 +130,10 @@ def difference(
     are not shares but plain numbers, such as thinking tokens.
     """
     first, second = _levels(after), _levels(before)
-    means = unit * resampled_levels([first, second], resamples, seed)
+    means = unit * resampled_levels([first, second], resamples, seed, families=families)
     value = round(unit * float(first.mean() - second.mean()), 2)
-    gains = means[:, 0] - means[:, 1]
-    return {"value": value, "n": first.shape[1], "ci95": _percentiles(gains)}
+    interval = _percentiles(means[:, 0] - means[:, 1])
+    return {"value": value, "n": first.shape[1], "ci95": interval, **_counted(families)}
 
 
 def agreement(first: Sequence[str], second: Sequence[str]) -> Estimate:
@@ -132,6 +161,7 @@ def share_of_gain(
     base: ArrayLike,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    families: Families = None,
 ) -> Estimate:
     """(part - base) / (whole - base) in percent: how much of a gain a part of the data brings.
 
@@ -140,13 +170,14 @@ def share_of_gain(
     """
     levels = [_levels(one) for one in (part, whole, base)]
     some, most, none = (float(one.mean()) for one in levels)
-    means = resampled_levels(levels, resamples, seed)
+    means = resampled_levels(levels, resamples, seed, families=families)
     gain = means[:, 1] - means[:, 2]
     shares = 100 * (means[:, 0] - means[:, 2])[gain > 0] / gain[gain > 0]
     return {
         "value": round(100 * (some - none) / (most - none), 2) if most > none else None,
         "n": levels[0].shape[1],
         "ci95": _percentiles(shares) if shares.size else None,
+        **_counted(families),
     }
 
 
@@ -155,19 +186,23 @@ def mean_over(
     statistic: Callable[[Floats], Floats],
     resamples: int = RESAMPLES,
     seed: int = 0,
+    families: Sequence[Families] = (),
 ) -> Estimate:
     """Mean over benchmarks of a number that follows from the levels of several models.
 
     `benchmarks` holds, for each benchmark, the models' runs ([problems] or [seeds, problems]),
     models in the same order; `statistic` turns levels [..., models] into numbers [...]. Problems
     are resampled within each benchmark, and a training that is drawn is drawn for all of them.
-    Resamples in which the number is not finite are left out. `n` counts all problems.
+    Resamples in which the number is not finite are left out. `n` counts all problems, and
+    `families` holds those of each benchmark.
     """
+    known = families or [None] * len(benchmarks)
     exact, drawn = [], []
     with np.errstate(divide="ignore", invalid="ignore"):  # a share of no gain
         for place, runs in enumerate(benchmarks):
             exact.append(statistic(np.array([_levels(run).mean() for run in runs])))
-            drawn.append(statistic(resampled_levels(runs, resamples, seed, stratum=place)))
+            levels = resampled_levels(runs, resamples, seed, place, known[place])
+            drawn.append(statistic(levels))
         means = np.mean(drawn, axis=0)
         value = float(np.mean(exact))
     means = means[np.isfinite(means)]
@@ -175,6 +210,7 @@ def mean_over(
         "value": round(value, 2) if np.isfinite(value) else None,
         "n": sum(_levels(runs[0]).shape[1] for runs in benchmarks),
         "ci95": _percentiles(means) if means.size else None,
+        **_counted([f"{i}/{name}" for i, part in enumerate(known) for name in part or ()]),
     }
 
 
@@ -185,6 +221,7 @@ def sweep(
     upper: ArrayLike | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    families: Families = None,
 ) -> dict[str, Estimate]:
     """Control, Scaling (per doubling) and Performance of one method with intervals.
 
@@ -196,25 +233,35 @@ def sweep(
     if tokens.shape != share.shape or share.size == 0:
         raise RunError(f"lengths {tokens.shape} against verdicts {share.shape}: same runs needed")
     runs, n = share.shape
-    means = resampled_means(np.vstack([tokens, share]), resamples, seed)
+    means = resampled_means(np.vstack([tokens, share]), resamples, seed, families=families)
     lengths, accuracies = means[:, :runs], 100 * means[:, runs:]
     mean_tokens, mean_values = tokens.mean(axis=1), 100 * share.mean(axis=1)
     slope = float(_slopes(mean_tokens, mean_values, "doubling"))
     slopes = _slopes(lengths, accuracies, "doubling")
     slopes = slopes[np.isfinite(slopes)]
     return {
-        "control": {"value": control(mean_tokens, lower, upper), "n": runs, "ci95": None},
+        "control": runs_within(mean_tokens, lower, upper),
         "scaling": {
             "value": round(slope, 2) if np.isfinite(slope) else None,
             "n": n,
             "ci95": _percentiles(slopes) if slopes.size else None,
+            **_counted(families),
         },
         "performance": {
             "value": round(float(mean_values.max()), 2),
             "n": n,
             "ci95": _percentiles(accuracies[:, int(mean_values.argmax())]),
+            **_counted(families),
         },
     }
+
+
+def runs_within(
+    thinking_tokens: ArrayLike, lower: ArrayLike | None = None, upper: ArrayLike | None = None
+) -> Estimate:
+    """`control` as an estimate: its n counts runs, not problems, and there is no interval."""
+    value = control(thinking_tokens, lower, upper)
+    return {"value": value, "n": len(_runs(thinking_tokens)), "ci95": None, "of": "runs"}
 
 
 def scaling_difference(
@@ -222,6 +269,7 @@ def scaling_difference(
     before: tuple[ArrayLike, ArrayLike],
     resamples: int = RESAMPLES,
     seed: int = 0,
+    families: Families = None,
 ) -> Estimate:
     """Scaling (per doubling) of one method minus another's, paired by problem.
 
@@ -233,7 +281,8 @@ def scaling_difference(
         tokens = np.atleast_2d(np.asarray(lengths, dtype=float))
         share = np.atleast_2d(np.asarray(verdicts, dtype=float))
         runs = len(tokens)
-        means = resampled_means(np.vstack([tokens, share]), resamples, seed)  # the same draws
+        both = np.vstack([tokens, share])
+        means = resampled_means(both, resamples, seed, families=families)  # the same draws
         exact.append(float(_slopes(tokens.mean(axis=1), 100 * share.mean(axis=1), "doubling")))
         drawn.append(_slopes(means[:, :runs], 100 * means[:, runs:], "doubling"))
         sizes.append(tokens.shape[1])
@@ -248,19 +297,33 @@ def scaling_difference(
         "value": round(value, 2) if np.isfinite(value) else None,
         "n": sizes[0],
         "ci95": _percentiles(gaps) if gaps.size else None,
+        **_counted(families),
     }
 
 
 def resampled_means(
-    values: ArrayLike, resamples: int = RESAMPLES, seed: int = 0, stratum: int = 0
+    values: ArrayLike,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    stratum: int = 0,
+    families: Families = None,
 ) -> Floats:
     """Means over resampled problems, shape [resamples, rows], of values [rows, problems].
 
     All rows share their draws; another `stratum` has draws of its own. A resample is a count per
     problem, so that its means are one matrix product; blocks bound the memory.
+
+    With G `families` a resample draws G of them, with all their problems, and its distance from
+    the mean is stretched by sqrt(G / (G - 1)), which makes up for drawing from G families instead
+    of all that might have been.
     """
     table = np.atleast_2d(np.asarray(values, dtype=float))
-    n = table.shape[1]
+    labels = _labels(families, table.shape[1])
+    sums, sizes = table.T, np.ones(table.shape[1])
+    if labels is not None:
+        sums = np.stack([np.bincount(labels, row) for row in table], axis=1)
+        sizes = np.bincount(labels).astype(float)
+    n = len(sizes)
     rng = np.random.default_rng((seed, 0, stratum) if stratum else seed)
     means = np.empty((resamples, table.shape[0]))
     block = max(1, _BLOCK // n)
@@ -268,12 +331,19 @@ def resampled_means(
         rows = min(block, resamples - start)
         draws = rng.integers(0, n, size=(rows, n)) + n * np.arange(rows)[:, None]
         counts = np.bincount(draws.ravel(), minlength=rows * n).reshape(rows, n)
-        means[start : start + rows] = counts @ table.T / n
+        means[start : start + rows] = counts @ sums / (counts @ sizes)[:, None]
+    if labels is not None:
+        exact = table.mean(axis=1)
+        means = exact + np.sqrt(n / (n - 1)) * (means - exact)
     return means
 
 
 def resampled_levels(
-    runs: Sequence[ArrayLike], resamples: int = RESAMPLES, seed: int = 0, stratum: int = 0
+    runs: Sequence[ArrayLike],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    stratum: int = 0,
+    families: Families = None,
 ) -> Floats:
     """Resampled levels of several models, shape [resamples, models]: the book's one bootstrap.
 
@@ -294,7 +364,7 @@ def resampled_levels(
     if len(set(sizes)) > 1:
         numbers = " against ".join(map(str, sizes))
         raise RunError(f"{numbers} problems: compare the same problems")
-    means = resampled_means(np.vstack(models), resamples, seed, stratum)
+    means = resampled_means(np.vstack(models), resamples, seed, stratum, families)
     rng = np.random.default_rng((seed, 1))
     levels, start = [], 0
     for model in models:
@@ -310,7 +380,7 @@ def resampled_levels(
     return np.stack(levels, axis=1)
 
 
-def excludes_zero(ci95: list[float] | None, sign: int = 1) -> bool:
+def excludes_zero(ci95: Sequence[float] | None, sign: int = 1) -> bool:
     """Whether an interval lies wholly above zero (`sign=1`) or wholly below it (`sign=-1`)."""
     return ci95 is not None and min(sign * ci95[0], sign * ci95[1]) > 0
 
@@ -327,6 +397,20 @@ def _slopes(tokens: Floats, values: Floats, per: str) -> Floats:
         usable = np.isfinite(step) & (step != 0)
         total = np.where(usable, rise / np.where(usable, step, 1), 0).sum(axis=-1)
         return total / usable.sum(axis=-1)
+
+
+def _labels(families: Families, n: int) -> NDArray[np.int64] | None:
+    """Families as numbers from 0, or None where they are unknown or there is but one."""
+    if not families or len(set(families)) < 2:
+        return None
+    if len(families) != n:
+        raise RunError(f"{len(families)} families but {n} problems: name one for each problem")
+    return np.unique(np.asarray(families), return_inverse=True)[1]
+
+
+def _counted(families: Families) -> dict[str, int]:
+    count = len(set(families or ()))
+    return {"families": count} if count > 1 else {}
 
 
 def _percentiles(samples: Floats) -> list[float]:

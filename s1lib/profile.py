@@ -33,7 +33,7 @@ class Questions(Section):
     origin: Literal["world", "hub"]
     pool: int = Field(ge=60, description="questions asked for, split over sources as in Table 7")
     sources: tuple[str, ...] = Field(default=(), description="names of sources; empty means all")
-    benchmarks: tuple[str, ...] = Field(description="names of the three benchmarks")
+    benchmarks: tuple[str, ...] = Field(description="names of benchmarks, the hardest first")
     problems: int = Field(ge=4, description="problems per benchmark (world only)")
     folder: str = Field(default="", description="local copies `<folder>/<hub id>`; empty: hub")
     ngram: int = Field(default=8, ge=2, description="words per decontamination n-gram")

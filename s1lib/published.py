@@ -15,7 +15,6 @@ from typing import Any
 from s1lib.artifacts import RunError
 
 BENCHMARKS = ("AIME24", "MATH500", "GPQA")
-_PARTNERS = {"aime": "AIME24", "math": "MATH500", "gpqa": "GPQA"}
 
 
 @cache
@@ -33,17 +32,6 @@ def published(name: str) -> Any:
     if name not in numbers:
         raise RunError(f"no published numbers called {name!r}: use one of {', '.join(numbers)}")
     return json.loads(json.dumps(numbers[name]))
-
-
-def partner(benchmark: str) -> str:
-    """The paper's benchmark that one of ours stands for: `mini-AIME` for `AIME24`.
-
-    Raises `RunError` for a benchmark that stands for none.
-    """
-    for key, name in _PARTNERS.items():
-        if key in benchmark.lower():
-            return name
-    raise RunError(f"benchmark {benchmark!r} stands for none of {', '.join(BENCHMARKS)}")
 
 
 def accuracy(table: str, benchmark: str, **where: Any) -> float:

@@ -19,6 +19,7 @@ import pandas as pd
 
 from s1lib import domains
 from s1lib.artifacts import RunError, digest
+from s1lib.benchmarks import Problem
 from s1lib.chat import model_path, prompt_ids
 from s1lib.grading import Verdict, extract, grade
 from s1lib.profile import Profile
@@ -294,10 +295,13 @@ def _attempts(
 ) -> dict[str, str]:
     """Attempts by key; a question that fills the whole window gets an empty one."""
     prompts = {key: prompt_ids(playing.tokenizer, text) for key, text in questions.items()}
-    fitting = {key: ids for key, ids in prompts.items() if len(ids) < playing.window}
-    generations = playing.generate(
-        list(fitting.values()), ids=list(fitting), seed=book.seed, **settings
-    )
+    fitting = [
+        Problem(key, tuple(ids)) for key, ids in prompts.items() if len(ids) < playing.window
+    ]
+    from s1lib.decoding.sampling import Sampling
+
+    sampling = Sampling(seed=book.seed, **settings)
+    generations = playing.generate(fitting, None, sampling)
     texts = {one.id: one.text for one in generations}
     return {key: texts.get(key, "") for key in prompts}
 

@@ -24,6 +24,7 @@ from s1lib import figures, speed, tables
 from s1lib.artifacts import RunError, read_json, replace_folder, write_text
 from s1lib.claims import ledger, markdown
 from s1lib.profile import load_profile
+from s1lib.results import read_all
 from s1lib.run.notebooks import Notebook, clean, plain, read_notebook, tags, write_notebook
 
 PAGES = Path(__file__).parents[1] / "jupyter_book"
@@ -140,7 +141,7 @@ def _stage(profile: str, run: Path, notebooks: list[Path], pages: Path, stage: P
     for file in notebooks:
         page = for_readers(clean(read_notebook(file)), file.name)
         write_notebook(page, stage / "notebooks" / file.name)
-    facts = figures.read_all(run)
+    facts = read_all(run)
     generated = stage / "generated"
     write_text(generated / "status.md", status_table(run))
     write_text(generated / "claims.md", markdown(ledger(facts)))

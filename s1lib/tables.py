@@ -1,194 +1,236 @@
 """From the chapters' facts to tidy tables, published beside measured: one function per exhibit.
 
-Each is pure, and returns nothing if the chapter that measures it has not run. Accuracies are in
-percent, lengths in thinking tokens per question; intervals are at 95%.
+Each is pure, and returns nothing if nobody has measured it. Whatever benchmark, model or method
+the facts hold appears; a benchmark's partner (`s1lib.benchmarks`) only adds the published half.
+Accuracies are in percent, lengths in thinking tokens per question; intervals are at 95%.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pandas as pd
 
-from s1lib import metrics
-from s1lib.published import BENCHMARKS, partner, published
+from s1lib import metrics, results
+from s1lib.artifacts import RunError
+from s1lib.benchmarks import columns
+from s1lib.published import BENCHMARKS, published
+from s1lib.results import FORCING, PLAIN, VOTE, AllFacts, Estimate, Point, points, sequential
 
-Facts = dict[str, dict[str, Any]]
+_CURVE = ["origin", "benchmark", "budget", "waits", "thinking_tokens", "value", "low", "high", "n"]
+_METHODS = ["origin", "benchmark", "method", "tokens", "value", "low", "high"]
 
-_CURVE = ("budget", "waits", "thinking_tokens", "value", "low", "high", "n")
+
+# Curves -------------------------------------------------------------------------------
 
 
-def scaling(facts: Facts) -> pd.DataFrame:
+def scaling(facts: AllFacts) -> pd.DataFrame:
     """Figure 1: one row per run, published and, if chapter 06 has run, measured."""
-    rows = [
-        {"origin": "published", "benchmark": name, **_with_interval(point)}
-        for name, points in published("figure_1").items()
-        for point in points
+    theirs = [
+        _printed(name, point) for name, some in published("figure_1").items() for point in some
     ]
-    for name, points in facts.get("06", {}).get("figure_1", {}).items():
-        rows += [{"origin": "measured", "benchmark": name, **_point(p)} for p in points]
-    return _curve_frame(rows)
+    return _curve(theirs, sequential(facts))
 
 
-def extrapolation(facts: Facts) -> pd.DataFrame | None:
-    """Figure 4a: budgets and Waits on AIME24 and on the benchmark that stands for it."""
-    points = {
-        name: points
-        for name, points in facts.get("06", {}).get("figure_1", {}).items()
-        if partner(name) == "AIME24"
-    }
-    if not points:
-        return None
-    rows = [
-        {"origin": "published", "benchmark": "AIME24", **_with_interval(point)}
-        for point in published("figure_4a")
-    ]
-    for name, measured in points.items():
-        rows += [{"origin": "measured", "benchmark": name, **_point(p)} for p in measured]
-    return _curve_frame(rows)
+def extrapolation(facts: AllFacts) -> pd.DataFrame | None:
+    """Figure 4a: budgets and Waits, beside the paper's on AIME24."""
+    ours = sequential(facts)
+    theirs = [_printed("AIME24", point) for point in published("figure_4a")]
+    return _curve(theirs, ours) if ours else None
 
 
-def waits(facts: Facts) -> pd.DataFrame | None:
+def waits(facts: AllFacts) -> pd.DataFrame | None:
     """Accuracy against the number of ignored ends of thinking, from the public logs and ours."""
-    curves = facts.get("06", {}).get("figure_1")
-    if not curves:
+    ours = without_cap(sequential(facts))
+    if not ours:
         return None
-    rows = [
-        {"origin": "published", "benchmark": "AIME24", **_with_interval({**point, "n": 30})}
-        for point in published("waits_aime24")
-    ]
-    for name, points in curves.items():
-        rows += [
-            {"origin": "measured", "benchmark": name, **_point(p)} for p in without_cap(points)
-        ]
-    table = pd.DataFrame(rows)[["origin", "benchmark", "waits", "value", "low", "high", "n"]]
+    theirs = [_printed("AIME24", {**point, "n": 30}) for point in published("waits_aime24")]
+    table = _curve(theirs, ours).drop(columns=["budget", "thinking_tokens"])
     return table.astype({"waits": int})
 
 
-def domains(facts: Facts) -> pd.DataFrame | None:
-    """Figure 2, left: questions per domain in the selected set."""
-    ours = facts.get("04", {}).get("table_6")
-    if not ours:
-        return None
-    rows = [{"origin": "published", **row} for row in published("figure_2_domains")]
-    rows += [{"origin": "measured", "title": row["title"], "n": int(row["n"])} for row in ours]
-    return pd.DataFrame(rows)
-
-
-def examples(facts: Facts) -> pd.DataFrame | None:
+def examples(facts: AllFacts) -> pd.DataFrame | None:
     """Figure 2, right: accuracy against the number of training examples."""
-    ours = facts.get("09", {}).get("sample_efficiency")
+    names = facts.get("09", {}).get("curve", ())
+    ours = [point for point in points(facts) if point.setting.model in names]
+    ours = [point for point in ours if point.setting.examples is not None]
     if not ours:
         return None
-    rows = [
+    theirs = [
         {"origin": "published", "benchmark": "MATH500", **row, "low": None, "high": None}
         for row in published("figure_2_examples")
         if row["examples"]
     ]
-    for row in ours:
-        point = _point({**row, "waits": 0, "budget": None, "thinking_tokens": 0})
-        rows.append(
-            {
-                "origin": "measured",
-                "benchmark": row["benchmark"],
-                "model": row.get("model", "s1"),
-                "examples": row["examples"],
-                **{key: point[key] for key in ("value", "low", "high")},
-            }
-        )
-    return pd.DataFrame(rows)
+    measured = [
+        {
+            "origin": "measured",
+            "benchmark": point.benchmark,
+            "model": point.setting.model,
+            "examples": point.setting.examples,
+            **_ends(point),
+        }
+        for point in _grouped(sorted(ours, key=lambda one: one.setting.examples or 0))
+    ]
+    return pd.DataFrame(theirs + measured)
 
 
-def methods(chapter: str, key: str) -> Callable[[Facts], pd.DataFrame | None]:
-    """Figures 4b, 6 and 7: `[{method, tokens, value, ci95, n}]` beside the published points."""
-
-    def table(facts: Facts) -> pd.DataFrame | None:
-        ours = facts.get(chapter, {}).get(key)
-        if not ours:
-            return None
-        rows = []
-        for origin, points in (("published", published(key)), ("measured", ours)):
-            for point in points:
-                low, high = point.get("ci95") or (None, None)
-                rows.append(
-                    {
-                        "origin": origin,
-                        "method": point.get("method", "rejection sampling"),
-                        "tokens": point.get("tokens", point.get("thinking_tokens")),
-                        "value": point["value"],
-                        "low": low,
-                        "high": high,
-                    }
-                )
-        return pd.DataFrame(rows)
-
-    return table
+# Methods against tokens ---------------------------------------------------------------
 
 
-def lengths(facts: Facts) -> pd.DataFrame | None:
-    """Histogram of thinking lengths: the paper's traces (its selected 1,000) and ours."""
-    ours = facts.get("02", {}).get("lengths")
+def votes(facts: AllFacts) -> pd.DataFrame | None:
+    """Figure 4b: budget forcing and votes of another model, by all tokens that were paid for."""
+    forced = sequential(facts)
+    own = {point.setting.model for point in forced}
+    others = [point for point in points(facts, method=VOTE) if point.setting.model not in own]
+    return _methods("figure_4b", "GPQA", others, forced) if others else None
+
+
+def parallel(facts: AllFacts) -> pd.DataFrame | None:
+    """Figure 7: the sequential runs, and whatever spends several traces of the same model."""
+    forced = sequential(facts)
+    own = {point.setting.model for point in forced}
+    ours = [point for point in points(facts) if point.setting.samples is not None]
+    ours = [point for point in ours if point.setting.model in own]
+    return _methods("figure_7", "AIME24", ours, forced, "sequential") if ours else None
+
+
+def rejection(facts: AllFacts) -> pd.DataFrame | None:
+    """Figure 6: rejection sampling, by the thinking tokens of the sample that is given."""
+    ours = [one for one in points(facts) if one.setting.method.startswith("rejection sampling")]
+    return _methods("figure_6", "AIME24", ours, thinking=True) if ours else None
+
+
+def rivals(facts: AllFacts) -> pd.DataFrame | None:
+    """The runs behind Table 3: every method that bounds thinking, and budget forcing."""
+    ours = [
+        point
+        for point in points(facts)
+        if point.setting.method not in (PLAIN, FORCING)
+        and point.setting.samples is None
+        and point.setting.examples is None
+        and point.thinking_tokens is not None
+    ]
     if not ours:
         return None
-    rows = []
-    for origin, hist in (("published", published("lengths")["gemini"]), ("measured", ours)):
-        edges = hist["bins"]
+    return _methods("table_3_runs", "AIME24", ours, sequential(facts), thinking=True)
+
+
+def _methods(
+    name: str,
+    where: str,
+    ours: Sequence[Point],
+    forced: Sequence[Point] = (),
+    called: str = FORCING,
+    thinking: bool = False,
+) -> pd.DataFrame:
+    """Points by method beside the published ones on the benchmark `where`.
+
+    Of the runs of budget forcing (`called` so) those on a benchmark of `ours` come first, shortest
+    first. Tokens are those of thinking, or all that were paid for.
+    """
+    theirs = published(name)
+    if isinstance(theirs, dict):
+        short = {row["short"]: row["method"] for row in published("table_3")}
+        theirs = [{**run, "method": short[key]} for key, some in theirs.items() for run in some]
+    rows = [
+        {
+            "origin": "published",
+            "benchmark": where,
+            "method": point.get("method", "rejection sampling"),
+            "tokens": point.get("tokens", point.get("thinking_tokens")),
+            "value": point["value"],
+        }
+        for point in theirs
+    ]
+
+    def spent(point: Point) -> float:
+        return (point.thinking_tokens if thinking else point.tokens) or 0.0
+
+    for benchmark in dict.fromkeys(point.benchmark for point in ours):
+        line = [point for point in forced if point.benchmark == benchmark]
+        mine = [point for point in ours if point.benchmark == benchmark]
+        most = max(point.setting.samples or 0 for point in mine)
+        named = [(called, point) for point in sorted(line, key=spent)]
+        named += [(_label(point, most), point) for point in mine]
+        start = {"origin": "measured", "benchmark": benchmark}
         rows += [
-            {"origin": origin, "low": low, "high": high, "count": count}
-            for low, high, count in zip(edges, edges[1:], hist["counts"], strict=False)
+            {**start, "method": label, "tokens": spent(point), **_ends(point)}
+            for label, point in named
         ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=_METHODS)
 
 
-def funnel(facts: Facts) -> pd.DataFrame | None:
-    """Questions left after every step, with the share of those collected."""
-    ours = facts.get("03", {}).get("funnel")
-    if not ours:
-        return None
-    table = pd.DataFrame(ours)
-    for column in ("published", "n"):
-        if column in table:
-            counts = pd.to_numeric(table[column], errors="coerce")
-            table[f"{column} %"] = (100 * counts / counts.iloc[0]).round(1)
-    return table
+def _label(point: Point, most: float) -> str:
+    """How a figure calls the method of a point; `most` traces were spent in this panel."""
+    setting = point.setting
+    if setting.method == VOTE:
+        return f"{VOTE} of the base model" if setting.model == "base" else f"{VOTE}, up to {most}"
+    return setting.method if setting.samples is None else f"{setting.method}, {setting.samples}"
 
 
-def loss(facts: Facts) -> pd.DataFrame | None:
-    """Training loss per optimizer step."""
-    ours = facts.get("05", {}).get("loss")
-    return pd.DataFrame(ours) if ours else None
+# Tables -------------------------------------------------------------------------------
 
 
-def table_1(facts: Facts) -> pd.DataFrame | None:
+def table_1(facts: AllFacts) -> pd.DataFrame | None:
     """Accuracy of base and fine-tuned model, published above measured."""
-    ours = facts.get("06", {}).get("table_1")
-    if not ours:
+    chosen = results.fixed(facts)
+    if chosen is None:
         return None
     keep = ("Qwen2.5-32B-Instruct", "s1 w/o BF", "s1-32B")
-    rows = [
-        {"origin": "published", "model": row["model"], **_cells(row)}
-        for row in published("table_1")
-        if row["model"] in keep
+    theirs = [
+        ({"model": row["model"]}, row) for row in published("table_1") if row["model"] in keep
     ]
-    return pd.DataFrame(rows + _measured(ours, ("model",)))
+    ours = []
+    for point in points({"06": facts["06"]}):
+        name, method = point.setting.model, point.setting.method
+        if method == PLAIN:
+            ours.append((name + " without budget forcing" * (name == chosen.model), point))
+        elif method != FORCING:
+            ours.append((f"{name}, {method}", point))
+    ours += [(chosen.model, point) for point in sequential(facts) if point.setting == chosen]
+    return _by_benchmark(theirs, [({"model": label}, point) for label, point in ours])
 
 
-def table_3(facts: Facts) -> pd.DataFrame:
+def table_2(facts: AllFacts) -> pd.DataFrame | None:
+    """Training sets compared."""
+    sizes = {row["set"]: int(row["n"]) for row in facts.get("09", {}).get("sets", ())}
+    if not sizes:
+        return None
+    theirs = [({"set": row["set"]}, row) for row in published("table_2")]
+    ours = [
+        ({"set": set_name(name, size)}, point)
+        for name, size in sizes.items()
+        for point in points(facts, model=name, examples=size)
+    ]
+    return _by_benchmark(theirs, ours)
+
+
+def set_name(model: str, size: int) -> str:
+    """How Table 2 calls a training set: `1K-random`, `5.9K-full`, and s1K by its name."""
+    if model == "s1K":
+        return model
+    if model == "full":
+        return f"{size / 1000:.1f}K-full"
+    return f"{'1K' if size == 1000 else size}-{model}"
+
+
+def table_3(facts: AllFacts) -> pd.DataFrame:
     """Control, Scaling and Performance: printed, recomputed from the published points, measured.
 
     Scaling is recomputed per doubling of thinking tokens, which returns the printed column, and
-    per thousand tokens, as equation (2) reads, which does not.
+    per thousand tokens, as equation (2) reads, which does not. A method that the paper does not
+    have, or another benchmark, has a row of its own.
     """
-    rows = []
-    ours = {row["method"]: row for row in facts.get("07", {}).get("table_3", [])}
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
     for printed in published("table_3"):
         runs = published("table_3_runs")[printed["short"]]
         tokens = [run["thinking_tokens"] for run in runs]
         values = [run["value"] for run in runs]
         bounds = ([run.get(side, float("nan")) for run in runs] for side in ("lower", "upper"))
-        row = {
+        rows[printed["method"], "AIME24"] = {
             "method": printed["method"],
+            "benchmark": "AIME24",
             "runs": len(runs),
             "Control, printed": printed["control"],
             "Control, recomputed": round(metrics.control(tokens, *bounds)),
@@ -198,46 +240,43 @@ def table_3(facts: Facts) -> pd.DataFrame:
             "Performance, printed": printed["performance"],
             "Performance, recomputed": round(metrics.performance(values), 1),
         }
-        if ours:
-            measured = ours.get(printed["method"], {})
-            for metric in ("control", "scaling", "performance"):
-                row[f"{metric.capitalize()}, measured"] = _cell(measured.get(metric))
-        rows.append(row)
-    return pd.DataFrame(rows)
+    ours = results.table_3(facts)
+    headings = columns(one.benchmark for one in ours)
+    for one in ours:
+        heading = headings[one.benchmark]
+        start = {"method": one.method, "benchmark": heading}
+        row = rows.setdefault((one.method, heading), start)
+        for name in ("control", "scaling", "performance"):
+            row[f"{name.capitalize()}, measured"] = _cell(getattr(one, name))
+    table = pd.DataFrame(rows.values())
+    whole = ("runs", "Control, printed", "Control, recomputed", "Scaling, printed")
+    return table.astype(dict.fromkeys(whole, "Int64"))
 
 
-def table_4(facts: Facts) -> pd.DataFrame | None:
+def table_4(facts: AllFacts) -> pd.DataFrame | None:
     """What to append when an end of thinking is ignored twice."""
-    ours = facts.get("06", {}).get("table_4")
-    if not ours:
+    chosen = results.fixed(facts)
+    if chosen is None:
         return None
-    rows = [
-        {"origin": "published", "string": r["string"], "waits": r["waits"], **_cells(r)}
-        for r in published("table_4")
-    ]
-    return pd.DataFrame(rows + _measured(ours, ("string", "waits")))
+    theirs = [({"string": r["string"], "waits": r["waits"]}, r) for r in published("table_4")]
+    ours = []
+    for point in points(facts, model=chosen.model, method=chosen.method, budget=None):
+        if (count := point.setting.waits) in (0, 2):
+            string = point.setting.string or "no string" if count else "none"
+            ours.append(({"string": string, "waits": count}, point))
+    return _by_benchmark(theirs, ours)
 
 
-def table_5(facts: Facts) -> pd.DataFrame | None:
+def table_5(facts: AllFacts) -> pd.DataFrame | None:
     """One, two and four Waits."""
-    curves = facts.get("06", {}).get("figure_1")
-    if not curves:
-        return None
     names = {"s1 w/o BF": 0, "s1 1x Wait": 1, "s1 2x Wait": 2, "s1 4x Wait": 4}
-    rows = [
-        {"origin": "published", "Waits": names[r["model"]], **_cells(r)}
-        for r in published("table_5")
-        if r["model"] in names
-    ]
-    ours = [
-        {"Waits": point["waits"], "benchmark": name, **point}
-        for name, points in curves.items()
-        for point in without_cap(points)
-    ]
-    return pd.DataFrame(rows + _measured(ours, ("Waits",)))
+    rows = [row for row in published("table_5") if row["model"] in names]
+    theirs = [({"Waits": names[row["model"]]}, row) for row in rows]
+    ours = [({"Waits": one.setting.waits}, one) for one in without_cap(sequential(facts))]
+    return _by_benchmark(theirs, ours) if ours else None
 
 
-def table_6(facts: Facts) -> pd.DataFrame | None:
+def table_6(facts: AllFacts) -> pd.DataFrame | None:
     """Domains of the selected questions with their thinking tokens, rank by rank."""
     ours = facts.get("04", {}).get("table_6")
     if not ours:
@@ -257,7 +296,7 @@ def table_6(facts: Facts) -> pd.DataFrame | None:
     return table.astype({"published, n": "Int64", "measured, n": "Int64"})
 
 
-def table_7(facts: Facts) -> pd.DataFrame | None:
+def table_7(facts: AllFacts) -> pd.DataFrame | None:
     """Questions per source after collection."""
     ours = facts.get("01", {}).get("table_7")
     if not ours:
@@ -267,78 +306,197 @@ def table_7(facts: Facts) -> pd.DataFrame | None:
     return table[[c for c in columns if c in table]].rename(columns=columns)
 
 
-def plain(chapter: str, key: str) -> Callable[[Facts], pd.DataFrame | None]:
-    """Tables 2, 8, 12, 13 and 14: the measuring chapter's rows below the published ones."""
+def table_8(facts: AllFacts) -> pd.DataFrame | None:
+    """Training on cut-off traces: accuracy and length."""
+    windows = facts.get("09", {}).get("windows", ())
+    ours = [
+        ({"length": row["length"], "cut": row["cut"]}, point)
+        for row in windows
+        for point in points(facts, model=row["model"])
+        if point.setting.examples is not None
+    ]
+    theirs = [({"length": row["length"], "cut": float(row["cut"])}, row)
+              for row in published("table_8")]  # fmt: skip
+    return _by_benchmark(theirs, ours, lengths=True) if ours else None
 
-    def table(facts: Facts) -> pd.DataFrame | None:
-        ours = facts.get(chapter, {}).get(key)
-        if not ours:
-            return None
-        theirs = published(key) if key in ("table_2", "table_8", "table_14") else []
-        rows = [{"origin": "published", **row} for row in theirs]
-        rows += [{"origin": "measured", **row} for row in ours]
-        table = pd.DataFrame(rows).drop(columns="ci95_minus_s1K", errors="ignore")
-        names = [c for c in ("origin", "set", "method", "prompt", "length") if c in table]
-        judged = [c for name in BENCHMARKS for c in table if c.split()[0] == name]
-        rest = [c for c in table if c not in (*names, *judged)]
-        return table[[*names, *rest, *judged]].map(_cell)
+
+def table_14(facts: AllFacts) -> pd.DataFrame | None:
+    """Class-conditional control: a prompt that asks for short or long thinking."""
+    ours = [
+        ({"prompt": one.setting.asked}, one) for one in points(facts, method="class-conditional")
+    ]
+    theirs = [({"prompt": row["prompt"]}, row) for row in published("table_14")]
+    return _by_benchmark(theirs, ours, lengths=True) if ours else None
+
+
+def conditional(method: str) -> Callable[[AllFacts], pd.DataFrame | None]:
+    """Tables 12 and 13: what was asked for, and what came, a row for each run of the method."""
+
+    def table(facts: AllFacts) -> pd.DataFrame | None:
+        ours = [one for one in points(facts) if one.setting.method.startswith(method)]
+        rows = [
+            {
+                "origin": "measured",
+                "method": one.setting.method,
+                "benchmark": one.benchmark,
+                "asked": one.setting.asked,
+                "thinking tokens": _cell(one.thinking_tokens),
+                **{name: _cell(one.means[name]) for name in sorted(one.means)},
+                "accuracy": _cell(one),
+            }
+            for one in ours
+        ]
+        return pd.DataFrame(rows) if rows else None
 
     return table
+
+
+# What single chapters know ------------------------------------------------------------
+
+
+def domains(facts: AllFacts) -> pd.DataFrame | None:
+    """Figure 2, left: questions per domain in the selected set."""
+    ours = facts.get("04", {}).get("table_6")
+    if not ours:
+        return None
+    rows = [{"origin": "published", **row} for row in published("figure_2_domains")]
+    rows += [{"origin": "measured", "title": row["title"], "n": int(row["n"])} for row in ours]
+    return pd.DataFrame(rows)
+
+
+def lengths(facts: AllFacts) -> pd.DataFrame | None:
+    """Histogram of thinking lengths: the paper's traces (its selected 1,000) and ours."""
+    ours = facts.get("02", {}).get("lengths")
+    if not ours:
+        return None
+    rows = []
+    for origin, hist in (("published", published("lengths")["gemini"]), ("measured", ours)):
+        edges = hist["bins"]
+        rows += [
+            {"origin": origin, "low": low, "high": high, "count": count}
+            for low, high, count in zip(edges, edges[1:], hist["counts"], strict=False)
+        ]
+    return pd.DataFrame(rows)
+
+
+def funnel(facts: AllFacts) -> pd.DataFrame | None:
+    """Questions left after every step, with the share of those collected."""
+    ours = facts.get("03", {}).get("funnel")
+    if not ours:
+        return None
+    table = pd.DataFrame(ours)
+    for column in ("published", "n"):
+        if column in table:
+            counts = pd.to_numeric(table[column], errors="coerce")
+            table[f"{column} %"] = (100 * counts / counts.iloc[0]).round(1)
+    return table
+
+
+def loss(facts: AllFacts) -> pd.DataFrame | None:
+    """Training loss per optimizer step."""
+    ours = facts.get("05", {}).get("loss")
+    return pd.DataFrame(ours) if ours else None
 
 
 # Parts --------------------------------------------------------------------------------
 
 
-def without_cap(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def without_cap(ours: Iterable[Point]) -> list[Point]:
     """The runs that show what Waits do: for each number of them, the one with most room."""
-    best: dict[int, dict[str, Any]] = {}
-    for point in points:
-        room = float("inf") if point.get("budget") is None else point["budget"]
-        kept = best.get(point["waits"])
-        if kept is None or room > (kept.get("budget") or float("inf")):
-            best[point["waits"]] = point
-    return [best[waits] for waits in sorted(best)]
+    best: dict[tuple[str, int], Point] = {}
+    for point in sorted(ours, key=lambda one: one.setting.waits):
+        key = (point.benchmark, point.setting.waits)
+        if key not in best or _room(point) > _room(best[key]):
+            best[key] = point
+    return _grouped(best.values())
 
 
-def _point(point: dict[str, Any]) -> dict[str, Any]:
-    low, high = point.get("ci95") or (None, None)
-    return {**{key: point.get(key) for key in _CURVE}, "low": low, "high": high}
+def _grouped(ours: Iterable[Point]) -> list[Point]:
+    """Benchmark by benchmark, in the order in which these come."""
+    some = list(ours)
+    names = list(dict.fromkeys(point.benchmark for point in some))
+    return sorted(some, key=lambda point: names.index(point.benchmark))
 
 
-def _with_interval(point: dict[str, Any]) -> dict[str, Any]:
+def _room(point: Point) -> float:
+    return float("inf") if point.setting.budget is None else point.setting.budget
+
+
+def _ends(point: Estimate) -> dict[str, Any]:
+    low, high = point.ci95 or (None, None)
+    return {"value": point.value, "low": low, "high": high}
+
+
+def _printed(benchmark: str, point: dict[str, Any]) -> dict[str, Any]:
     """The paper prints no intervals for its figures: Wilson's, from the counts."""
-    correct = round(point["value"] * point["n"] / 100)
-    return _point({**point, "ci95": metrics.wilson(correct, point["n"])})
+    low, high = metrics.wilson(round(point["value"] * point["n"] / 100), point["n"])
+    own = {name: point[name] for name in _CURVE if name in point}
+    return {"origin": "published", "benchmark": benchmark, **own, "low": low, "high": high}
 
 
-def _curve_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    table = pd.DataFrame(rows)[["origin", "benchmark", *_CURVE]]
-    return table.astype({"budget": "Int64", "waits": "Int64", "n": "Int64"})
+def _curve(theirs: list[dict[str, Any]], ours: Iterable[Point]) -> pd.DataFrame:
+    rows = theirs + [
+        {
+            "origin": "measured",
+            "benchmark": point.benchmark,
+            "budget": point.setting.budget,
+            "waits": point.setting.waits,
+            "thinking_tokens": point.thinking_tokens,
+            "n": point.n,
+            **_ends(point),
+        }
+        for point in _grouped(ours)
+    ]
+    return pd.DataFrame(rows, columns=_CURVE).astype(
+        dict.fromkeys(("budget", "waits", "n"), "Int64")
+    )
 
 
-def _cells(row: dict[str, Any]) -> dict[str, str]:
-    """The three benchmarks' columns of a published row."""
-    return {name: _cell(row.get(name)) for name in BENCHMARKS}
+def _by_benchmark(
+    theirs: Iterable[tuple[dict[str, Any], dict[str, Any]]],
+    ours: Sequence[tuple[dict[str, Any], Point]],
+    lengths: bool = False,
+) -> pd.DataFrame:
+    """Rows by label (columns of their own), with a column for the accuracy on each benchmark.
+
+    Ours stand in the column of the paper's benchmark that they stand for, or in their own;
+    `lengths=True` adds a column of thinking tokens to each.
+    """
+    headings = columns(point.benchmark for _, point in ours)
+    own = [name for name in headings.values() if name not in BENCHMARKS]
+    wanted = [*BENCHMARKS, *own]
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for label, printed in theirs:
+        row = {"origin": "published", **label}
+        for name in wanted:
+            row[name] = _cell(printed.get(name))
+            if lengths:
+                row[f"{name} tokens"] = _cell(printed.get(f"{name} tokens"))
+        rows["published", *label.values()] = row
+    for label, point in ours:
+        row = rows.setdefault(("measured", *label.values()), {"origin": "measured", **label})
+        if headings[point.benchmark] in row:
+            what = ", ".join(map(str, label.values()))
+            raise RunError(f"{what} was measured twice on {point.benchmark}: keep one of the facts")
+        row[headings[point.benchmark]] = _cell(point)
+        if lengths:
+            spent = _interval(point.thinking_tokens, point.thinking_ci95)
+            row[f"{headings[point.benchmark]} tokens"] = spent
+    judged = [c for name in wanted for c in ((name, f"{name} tokens") if lengths else (name,))]
+    names = [name for name in next(iter(rows.values())) if name not in judged]
+    return pd.DataFrame(rows.values(), columns=[*names, *judged]).map(_cell)
 
 
-def _measured(rows: list[dict[str, Any]], keys: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Rows of one benchmark each, folded so that every benchmark has its column."""
-    folded: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for row in rows:
-        name = tuple(row[key] for key in keys)
-        start = {"origin": "measured", **dict(zip(keys, name, strict=True))}
-        folded.setdefault(name, start)[partner(row["benchmark"])] = _cell(row)
-    return list(folded.values())
+def _interval(value: float | None, ends: tuple[float, float] | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.1f}" + (f" [{ends[0]:.1f}, {ends[1]:.1f}]" if ends else "")
 
 
 def _cell(value: Any) -> Any:
     """A number as a reader wants it: one decimal, and its interval if it has one."""
-    if isinstance(value, dict) and "value" in value:
-        if value["value"] is None:
-            return "–"
-        low, high = value.get("ci95") or (None, None)
-        interval = "" if low is None else f" [{low:.1f}, {high:.1f}]"
-        return f"{value['value']:.1f}{interval}"
+    if isinstance(value, Estimate):
+        return _interval(value.value, value.ci95)
     if value is None or (isinstance(value, float) and pd.isna(value)):
         return "–"
     return f"{value:.1f}" if isinstance(value, float) else value

@@ -6,13 +6,11 @@ import subprocess
 import sys
 
 import pytest
-import torch
 from test_engine import decoder, prompts
 
-from s1lib.artifacts import RunError
-from s1lib.decoding.ask import pieces, stream
-from s1lib.decoding.custom import budget_forcing
+from s1lib.decoding.ask import pieces
 from s1lib.decoding.forcing import Forcing
+from s1lib.decoding.sampling import Sampling
 
 __all__ = ["decoder", "prompts"]
 
@@ -20,8 +18,8 @@ __all__ = ["decoder", "prompts"]
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 @pytest.mark.parametrize("forcing", [None, Forcing(30, 2), Forcing(waits=2, wait="")], ids=str)
 def test_streaming_gives_what_the_decoder_gives(decoder, prompts, forcing, temperature):
-    tokens = list(stream(decoder, prompts[0], forcing, temperature, seed=4))
-    one = decoder.generate(prompts[:1], forcing, temperature=temperature, seed=4)[0]
+    tokens = list(decoder.stream(prompts[0], forcing, Sampling(temperature, seed=4)))
+    one = decoder.generate(prompts[:1], forcing, Sampling(temperature, seed=4))[0]
     assert [token for token, _ in tokens] == list(one.ids)
     assert [forced for _, forced in tokens] == one.mask
 
@@ -48,29 +46,3 @@ def test_ask_says_in_one_line_what_is_wrong(tiny_model_path):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.strip() == "s1lib: budget=-1 is below zero: use 0 or more"
-
-
-def test_generate_of_transformers_takes_budget_forcing(
-    tiny_model, tiny_tokenizer, decoder, prompts
-):
-    width = max(len(prompt) for prompt in prompts[:3])
-    ids = torch.tensor([[3] * (width - len(p)) + p for p in prompts[:3]])
-    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts[:3]])
-    force = budget_forcing(max_tokens=30, ignore_end=2, tokenizer=tiny_tokenizer)
-    out = tiny_model.generate(
-        input_ids=ids, attention_mask=mask, max_new_tokens=12, do_sample=False,
-        custom_generate=force,
-    )  # fmt: skip
-    ours = decoder.generate(prompts[:3], Forcing(30, 2))
-    for row, one in zip(out, ours, strict=True):
-        new = row[width:].tolist()
-        assert tuple(new[: len(one.ids)]) == one.ids
-        assert set(new[len(one.ids) :]) <= {tiny_tokenizer.pad_token_id}
-
-
-def test_generate_refuses_processors_it_does_not_heed(tiny_model, tiny_tokenizer, prompts):
-    force = budget_forcing(tokenizer=tiny_tokenizer)
-    with pytest.raises(RunError, match="TopK"):
-        tiny_model.generate(
-            input_ids=torch.tensor(prompts[:1]), do_sample=True, top_k=5, custom_generate=force
-        )

@@ -10,11 +10,13 @@ from test_engine import decoder
 from test_pool import TESTS
 
 from s1lib.artifacts import RunError
+from s1lib.benchmarks import Problem
 from s1lib.chat import ANSWER, ASSISTANT, THINK, prompt_ids
 from s1lib.decoding import Forcing
 from s1lib.decoding.decoder import Decoder
 from s1lib.decoding.forcing import Machine
 from s1lib.decoding.jobs import Job
+from s1lib.decoding.sampling import Sampling
 from s1lib.methods import conditional
 from s1lib.methods.conditional import (
     CLASSES,
@@ -49,7 +51,7 @@ class ByHeart(Decoder):
         super().__init__("by heart", tokenizer, window, answer_tokens=12)
         self.known = [*prompt, *tokenizer.encode(text)]
 
-    def _run(self, jobs: list[Job], temperature: float) -> Iterator[tuple[Job, Machine]]:
+    def run(self, jobs: list[Job], sampling: Sampling) -> Iterator[tuple[Job, Machine]]:
         for job in jobs:
             move = job.machine.start()
             while not move.done:
@@ -120,7 +122,7 @@ def test_forced_tokens_are_a_prefix_of_the_free_run_and_keep_the_bound(decoder):
     free = [one for one in found if one.method == "token-conditional"]
     forced = [one for one in found if one.method == "token-conditional + forcing"]
     assert len(free) == len(forced) == len(TESTS)
-    assert {one.condition for one in found} == {"8"}
+    assert {one.asked for one in found} == {"8"}
     for long, short in zip(free, forced, strict=True):
         assert short.thinking_tokens <= 8
         assert long.thinking[: short.thinking_tokens] == short.thinking
@@ -179,6 +181,6 @@ def test_free_steps_are_what_the_model_writes_when_nobody_interferes(decoder):
 def test_class_prompts_change_the_prompt_only(decoder):
     found = ask_class(decoder, TESTS, "short")
     prompt = prompt_ids(decoder.tokenizer, TESTS["question"][0] + CLASSES["short"])
-    again = decoder.generate([prompt], Forcing(), ids=["a"])[0]
+    again = decoder.generate([Problem("a", tuple(prompt))], Forcing())[0]
     assert (found[0].ids, found[0].method) == (again.ids, "class-conditional")
-    assert {one.condition for one in found} == {"short"}
+    assert {one.asked for one in found} == {"short"}

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import copy
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from s1lib.artifacts import RunError
+from s1lib.benchmarks import Problem
 from s1lib.chat import prompt_ids
 from s1lib.decoding import load_decoder
 from s1lib.decoding.blocks import blocks, scripted
 from s1lib.decoding.decoder import DecodeError
-from s1lib.decoding.engine import TorchDecoder
 from s1lib.decoding.forcing import Forcing, Machine, machine
+from s1lib.decoding.local import TorchDecoder
 from s1lib.decoding.marks import marks
+from s1lib.decoding.sampling import Sampling
+from s1lib.decoding.sweep import cells
 
 WINDOW, ANSWER = 160, 12
 
@@ -49,8 +53,8 @@ def reference(model, tokenizer, prompt, forcing, guess=()) -> Machine:
             guess = list(one.ids)
             known = model(torch.tensor([guess])).logits[0]
         logits = known[len(one.ids) - 1, : len(tokenizer)].clone()
-        if one.ban:
-            logits[sorted(found.banned)] = float("-inf")
+        if one.min_tokens:
+            logits[sorted(found.banned_token_ids)] = float("-inf")
         move = one.push(int(logits.argmax()))
     return one
 
@@ -72,7 +76,7 @@ SETTINGS = {
 def test_greedy_ids_are_those_of_transformers(
     decoder, tiny_model, tiny_tokenizer, prompts, forcing
 ):
-    done = decoder.generate(prompts[:10], forcing, max_new_tokens=ANSWER)
+    done = decoder.generate(prompts[:10], forcing, Sampling(max_new_tokens=ANSWER))
     for prompt, ours in zip(prompts, done, strict=False):
         ids = list(ours.prompt + ours.ids)
         theirs = reference(tiny_model, tiny_tokenizer, prompt, forcing, ids)
@@ -117,14 +121,6 @@ def test_a_model_in_bfloat16_is_decoded_too(tiny_model, tiny_tokenizer, prompts)
     assert all(one.thinking_tokens <= 16 for one in found)
 
 
-def test_an_unknown_architecture_is_refused(tiny_tokenizer):
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    model = GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=8, n_head=2, vocab_size=10))
-    with pytest.raises(RunError, match="knows Qwen2 and Llama, not gpt2"):
-        TorchDecoder(model, tiny_tokenizer, window=64, answer_tokens=4)
-
-
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_results_depend_neither_on_batch_size_nor_on_order(
     tiny_model, tiny_tokenizer, prompts, temperature
@@ -137,11 +133,9 @@ def test_results_depend_neither_on_batch_size_nor_on_order(
             tiny_model, tiny_tokenizer, window=WINDOW, answer_tokens=ANSWER, rows=rows
         )
         done = decoder.generate(
-            [prompts[i] for i in order],
+            [Problem(names[i], tuple(prompts[i])) for i in order],
             forcing,
-            ids=[names[i] for i in order],
-            temperature=temperature,
-            seed=3,
+            Sampling(temperature, seed=3),
         )
         assert [one.id for one in done] == [names[i] for i in order]
         return {one.id: one.ids for one in done}
@@ -157,7 +151,7 @@ def test_results_depend_neither_on_batch_size_nor_on_order(
 def test_samples_differ_from_each_other_and_repeat_with_the_seed(decoder, prompts):
     def texts(seed: int) -> list[tuple[int, ...]]:
         done = decoder.generate(
-            prompts[:3], Forcing(budget=30), temperature=1.0, seed=seed, samples=4
+            prompts[:3], Forcing(budget=30), Sampling(temperature=1.0, seed=seed, samples=4)
         )
         assert [one.sample for one in done] == [0, 1, 2, 3] * 3
         return [one.thinking for one in done]
@@ -167,14 +161,14 @@ def test_samples_differ_from_each_other_and_repeat_with_the_seed(decoder, prompt
 
 
 def test_a_sample_does_not_depend_on_how_many_others_are_drawn(decoder, prompts):
-    many = decoder.generate(prompts[:2], Forcing(), temperature=1.0, samples=9)
-    one = decoder.generate(prompts[:2], Forcing(), temperature=1.0)
+    many = decoder.generate(prompts[:2], Forcing(), Sampling(temperature=1.0, samples=9))
+    one = decoder.generate(prompts[:2], Forcing(), Sampling(temperature=1.0))
     assert [many[0].ids, many[9].ids] == [one[0].ids, one[1].ids]
 
 
 def test_ids_beyond_the_vocabulary_are_never_sampled(tiny_model, tiny_tokenizer, prompts):
     eager = TorchDecoder(tiny_model, tiny_tokenizer, window=WINDOW, answer_tokens=ANSWER)
-    done = eager.generate(prompts, Forcing(budget=40), temperature=3.0, samples=2)
+    done = eager.generate(prompts, Forcing(budget=40), Sampling(temperature=3.0, samples=2))
     assert max(token for one in done for token in one.ids) < len(tiny_tokenizer)
     with torch.no_grad():
         logits = tiny_model(torch.tensor([list(one.prompt + one.ids) for one in done[:1]])).logits
@@ -183,14 +177,14 @@ def test_ids_beyond_the_vocabulary_are_never_sampled(tiny_model, tiny_tokenizer,
 
 def test_an_empty_batch_gives_an_empty_result(decoder):
     assert decoder.generate([], Forcing()) == []
-    assert decoder.sweep([], [4, 8], [1]) == []
+    assert decoder.sweep([], cells([4, 8], [1])) == []
 
 
-def test_no_prompts_may_be_empty_or_unnamed(decoder, prompts):
+def test_no_prompt_may_be_empty(decoder):
     with pytest.raises(RunError, match="prompt of problem b is empty"):
-        decoder.generate([[5], []], ids=["a", "b"])
-    with pytest.raises(RunError, match="2 prompts but 1 ids"):
-        decoder.generate(prompts[:2], ids=["a"])
+        decoder.generate([Problem("a", (5,)), Problem("b", ())])
+    with pytest.raises(RunError, match="prompt of problem 1 is empty"):
+        decoder.generate([[5], []])
 
 
 def test_a_prompt_longer_than_the_window_is_named_before_anything_is_decoded(decoder, prompts):
@@ -228,10 +222,18 @@ def test_logits_that_are_no_numbers_name_the_prompt_and_keep_finished_work(
     weights[poison] = float("nan")
     decoder.network.embedding, healthy = weights, decoder.network.embedding
     with pytest.raises(DecodeError, match="logits for prompt 2 are not numbers") as caught:
-        decoder.generate(asked, Forcing(budget=2), max_new_tokens=2)
+        decoder.generate(asked, Forcing(budget=2), Sampling(max_new_tokens=2))
     assert [one.id for one in caught.value.finished] == ["0", "1"]
     decoder.network.embedding = healthy
-    assert len(decoder.generate(asked, Forcing(budget=2), max_new_tokens=2)) == 4
+    assert len(decoder.generate(asked, Forcing(budget=2), Sampling(max_new_tokens=2))) == 4
+
+
+def test_prompts_may_be_text_or_messages(decoder, tiny_tokenizer):
+    """Text once ended in a TypeError of NumPy."""
+    text, words = "Find 3", [{"role": "user", "content": "Find 3"}]
+    (ids,) = decoder.generate([prompt_ids(tiny_tokenizer, text)], Forcing(budget=8))
+    assert decoder.generate([text, words], Forcing(budget=8)) == [ids, replace(ids, id="1")]
+    assert decoder.sweep([text], cells([8]))[0].ids == ids.ids
 
 
 def test_plain_text_is_split_where_the_model_wrote_the_delimiters(decoder, tiny_tokenizer):
@@ -245,23 +247,23 @@ def test_plain_text_is_split_where_the_model_wrote_the_delimiters(decoder, tiny_
 
 
 def test_torchscript_and_python_decode_the_same_ids(tiny_model, tiny_tokenizer, prompts):
-    found = []
+    found, twice = [], Sampling(temperature=1.0, samples=2)
     for body in (scripted(), blocks):
         settings = {"window": WINDOW, "answer_tokens": ANSWER, "rows": 7}
         one = TorchDecoder(tiny_model, tiny_tokenizer, **settings)
         one.network._run = body
-        found.append(one.generate(prompts, Forcing(budget=40, waits=2), samples=2, temperature=1.0))
+        found.append(one.generate(prompts, Forcing(budget=40, waits=2), twice))
     assert found[0] == found[1]
 
 
 def test_whatever_breaks_a_backend_keeps_what_is_finished(decoder, prompts, monkeypatch):
-    run = decoder._run
+    run = decoder.run
 
-    def exhausted(jobs, temperature):
-        yield next(iter(run(jobs[:1], temperature)))
+    def exhausted(jobs, sampling):
+        yield next(iter(run(jobs[:1], sampling)))
         raise torch.OutOfMemoryError("no room")
 
-    monkeypatch.setattr(decoder, "_run", exhausted)
+    monkeypatch.setattr(decoder, "run", exhausted)
     with pytest.raises(DecodeError, match="OutOfMemoryError") as caught:
         decoder.generate(prompts[:3], Forcing(budget=8))
     assert len(caught.value.finished) == 1

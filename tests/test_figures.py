@@ -9,99 +9,19 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
+from made_up import BENCHMARKS, all_facts, chapter_06, forced, point
 
 from s1lib import figures, tables
 from s1lib.artifacts import RunError, read_json, write_facts
-from s1lib.metrics import wilson
-from s1lib.published import published
+from s1lib.exhibits import EXHIBITS, index, make
+from s1lib.results import Point, sequential
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "10_figures.ipynb"
-BENCHMARKS = ("mini-AIME", "mini-MATH", "mini-GPQA")
-
-
-def estimate(correct: int, n: int = 300) -> dict:
-    value = {"value": round(100 * correct / n, 2), "n": n, "ci95": wilson(correct, n)}
-    return {**value, "dtype": "float32", "device": "cpu"}
-
-
-def curve(best: int) -> list[dict]:
-    budgets = [
-        {"budget": b, "waits": 0, "thinking_tokens": min(b, 170.0), **estimate(best * i // 6)}
-        for i, b in enumerate((16, 32, 64, 128, 256, 512), start=1)
-    ]
-    waits = [
-        {
-            "budget": None,
-            "waits": w,
-            "thinking_tokens": 180.0 + 30 * w,
-            **estimate(best + 3 * min(w, 2)),
-        }
-        for w in (0, 1, 2, 4, 6)
-    ]
-    return budgets + waits
-
-
-def difference(what: str, benchmark: str, value: float, half: float = 2.0) -> dict:
-    return {"what": what, "benchmark": benchmark, "value": value, "n": 300,
-            "ci95": [value - half, value + half]}  # fmt: skip
-
-
-def chapter_facts() -> dict[str, dict]:
-    """Facts of chapters 01 to 06 in the shape that these chapters write."""
-    sources = [row["source"] for row in published("table_7")]
-    strings = [("none", 0), ("no string", 2), ("Alternatively", 2), ("Hmm", 2), ("Wait", 2)]
-    models = ("base", "s1 without budget forcing", "s1")
-    steps = ("collected", "complete", "well formed", "hard", "selected")
-    kept = (6500, 6400, 6300, 3000, 1000)
-    counted = zip(steps, kept, published("funnel"), strict=True)
-    return {
-        "01": {
-            "table_7": [{"source": s, "n": 400, "published_n": 9, "why": "scaled"} for s in sources]
-        },
-        "02": {"lengths": {"bins": [0, 50, 100, 400], "counts": [3, 5, 1], "mean": 70.0, "n": 9}},
-        "03": {
-            "funnel": [
-                {"step": s, "n": n, "published": p["paper"], "notebook": p["notebook"]}
-                for s, n, p in counted
-            ]
-        },
-        "04": {
-            "table_6": [
-                {"domain": "11", "title": "Number theory", "n": 700, "k_tokens": 90.5},
-                {"domain": "05", "title": "Combinatorics", "n": 300, "k_tokens": 40.1},
-            ]
-        },
-        "05": {"loss": [{"step": i, "loss": 2 / i} for i in range(1, 40)], "steps": 39},
-        "06": {
-            "figure_1": {name: curve(180 + 20 * i) for i, name in enumerate(BENCHMARKS)},
-            "table_1": [
-                {"model": model, "benchmark": name, **estimate(60 + 70 * i)}
-                for i, model in enumerate(models)
-                for name in BENCHMARKS
-            ],
-            "table_4": [
-                {"string": string, "waits": waits, "benchmark": name, **estimate(180 + 3 * i)}
-                for i, (string, waits) in enumerate(strings)
-                for name in BENCHMARKS
-            ],
-            "differences": [
-                difference(what, name, value)
-                for what, value in (
-                    ("s1 minus base", 40.0),
-                    ("largest minus smallest budget", 50.0),
-                    ("Wait x2 minus none", 3.0),
-                    ("Wait x2 minus no string", 3.0),
-                )
-                for name in BENCHMARKS
-            ],
-            "control": {"value": 100.0, "n": 30},
-        },
-    }
 
 
 @pytest.fixture
 def facts() -> dict[str, dict]:
-    return chapter_facts()
+    return all_facts()
 
 
 @pytest.fixture(autouse=True)
@@ -109,48 +29,46 @@ def shared_style():
     figures.style()
 
 
-MEASURED = [name for name, exhibit in figures.EXHIBITS.items() if exhibit.chapter <= "06"]
+DRAWN = [name for name, exhibit in EXHIBITS.items() if exhibit.draw]
+PUBLISHED = {"figure_1", "table_3"}  # the published half stands alone
 
 
-@pytest.mark.parametrize("name", MEASURED)
-def test_every_exhibit_of_the_first_six_chapters_is_made(name, facts, tmp_path):
-    made = figures.make(name, facts, tmp_path)
+@pytest.mark.parametrize("name", EXHIBITS)
+def test_every_exhibit_is_made(name, facts, tmp_path):
+    made = make(name, facts, tmp_path)
     assert made is not None
     data = pd.read_csv(tmp_path / "figures" / f"{name}.csv")
     assert len(data) > 0
     drawing = tmp_path / "figures" / f"{name}.svg"
-    assert drawing.is_file() == (figures.EXHIBITS[name].draw is not None)
-
-
-DRAWN = [name for name in MEASURED if figures.EXHIBITS[name].draw]
+    assert drawing.is_file() == (EXHIBITS[name].draw is not None)
 
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_a_figure_can_be_drawn_again_from_its_csv_to_the_byte(name, facts, tmp_path):
-    figures.make(name, facts, tmp_path)
+    make(name, facts, tmp_path)
     folder = tmp_path / "figures"
     table = pd.read_csv(folder / f"{name}.csv")
-    again = figures.save(figures.EXHIBITS[name].draw(table), tmp_path / "again.svg")
+    again = figures.save(EXHIBITS[name].draw(table), tmp_path / "again.svg")
     assert again.read_bytes() == (folder / f"{name}.svg").read_bytes()
 
 
-@pytest.mark.parametrize("name", MEASURED)
+@pytest.mark.parametrize("name", EXHIBITS)
 def test_an_exhibit_without_facts_is_skipped_with_its_chapter_named(name, tmp_path, capsys):
-    made = figures.make(name, {}, tmp_path)
-    if name == "figure_1":
-        assert made is not None  # the published panels stand alone
+    made = make(name, {}, tmp_path)
+    if name in PUBLISHED:
+        assert made is not None
     else:
         assert made is None
-        chapter = figures.EXHIBITS[name].chapter
-        assert f"not run yet, chapter {chapter}" in capsys.readouterr().out
+        assert f"not run yet, chapter {EXHIBITS[name].chapter}" in capsys.readouterr().out
         assert not (tmp_path / "figures").exists()
 
 
-def test_the_index_names_what_was_drawn_and_what_was_not_run(facts, tmp_path):
-    index = figures.index(facts, tmp_path).set_index("exhibit")["file"]
-    assert index["Figure 1"] == "figures/figure_1.svg"
-    assert index["Table 4"] == "figures/table_4.csv"
-    assert index["Figure 6"] == "not run"
+def test_the_index_names_what_was_drawn_and_what_was_not_run(facts):
+    del facts["07"]
+    listed = index(facts).set_index("exhibit")["file"]
+    assert listed["Figure 1"] == "figures/figure_1.svg"
+    assert listed["Table 4"] == "figures/table_4.csv"
+    assert listed["Figure 6"] == "not run"
 
 
 def test_figure_1_holds_published_and_measured_points_with_intervals(facts):
@@ -178,52 +96,51 @@ def test_measured_rows_stand_in_the_column_of_the_benchmark_they_mirror(facts):
 
 
 def test_of_several_runs_with_the_same_waits_the_one_with_most_room_counts():
-    points = [
-        {"waits": 2, "budget": 64, "value": 1},
-        {"waits": 2, "budget": None, "value": 2},
-        {"waits": 0, "budget": 512, "value": 3},
-        {"waits": 0, "budget": 128, "value": 4},
-    ]
-    assert [point["value"] for point in tables.without_cap(points)] == [3, 2]
+    settings = ({"waits": 2, "budget": 64}, {"waits": 2}, {"budget": 512}, {"budget": 128})
+    ours = [Point(**point("x", forced(**fields), i)) for i, fields in enumerate(settings)]
+    assert [one.setting.budget for one in tables.without_cap(ours)] == [512, None]
 
 
-def test_later_chapters_are_drawn_as_soon_as_their_facts_are_there(facts, tmp_path):
-    points = [{"method": m, "tokens": t, **estimate(t)} for m in ("a", "b") for t in (50, 100)]
-    facts["07"] = {
-        "figure_6": points[:2],
-        "table_3": [
-            {
-                "method": "budget forcing",
-                "control": {"value": 100.0, "n": 6},
-                "scaling": {"value": 9.0, "ci95": [7.0, 11.0], "n": 300},
-                "performance": estimate(200),
-            }
-        ],
-    }
-    facts["08"] = {"figure_4b": points, "figure_7": points}
-    facts["09"] = {
-        "sample_efficiency": [
-            {"benchmark": "mini-MATH", "examples": n, **estimate(n // 10)} for n in (100, 1000)
-        ],
-        "table_2": [{"set": "1K-random", "AIME24": estimate(100)}],
-        "table_8": [{"length": 128, "cut": 60, "AIME24": 40.0}],
-    }
-    for name in ("figure_6", "figure_4b", "figure_7", "figure_2_right", "table_2", "table_8"):
-        assert figures.make(name, facts, tmp_path) is not None
-    measured = tables.table_3(facts).set_index("method").loc["budget forcing"]
-    assert measured["Scaling, measured"] == "9.0 [7.0, 11.0]"
+def test_a_measured_method_stands_beside_the_printed_one(facts):
+    table = tables.table_3(facts).set_index(["method", "benchmark"])
+    measured = table.loc["budget forcing", "AIME24"]
+    assert measured["Scaling, measured"] == "15.0 [12.0, 18.0]"
+    assert measured["Scaling, printed"] == 15
+
+
+def test_a_number_that_was_measured_twice_is_not_overwritten_in_silence(facts):
+    twice = next(one for one in facts["06"]["points"] if one["setting"]["method"] == "plain")
+    facts["06"]["points"].append({**twice, "value": 99.0})
+    with pytest.raises(RunError, match="base was measured twice on mini-AIME"):
+        tables.table_1(facts)
+
+
+def test_strings_other_than_the_profiles_are_no_part_of_the_sequential_curve(facts):
+    facts["06"] = chapter_06(["mini-AIME"])
+    assert {one.setting.string for one in sequential(facts)} == {"", "Wait"}
+    assert len(sequential(facts)) == 11
+    strings = tables.table_4(facts).query("origin == 'measured'")["string"]
+    assert set(strings) == {"none", "no string", "Wait", "Hmm", "Alternatively"}
+
+
+def test_votes_of_the_base_model_are_in_figure_4b_and_those_of_s1_in_figure_7(facts):
+    votes, search = tables.votes(facts), tables.parallel(facts)
+    assert set(votes["method"]) == {"budget forcing", "majority vote of the base model"}
+    ours = search[search["origin"] == "measured"]
+    assert set(ours["method"]) == {"sequential", "majority vote, up to 8", "REBASE, 8"}
+    assert list(dict.fromkeys(ours["benchmark"])) == list(BENCHMARKS)
 
 
 def test_an_unknown_exhibit_is_refused_by_name(tmp_path):
     with pytest.raises(RunError, match="figure_99"):
-        figures.make("figure_99", {}, tmp_path)
+        make("figure_99", {}, tmp_path)
 
 
 def test_chapter_10_runs_from_facts_alone(facts, tmp_path):
     """No model, no record, no network: a folder with six small files becomes the whole chapter."""
     run = tmp_path / "run"
-    for chapter, content in facts.items():
-        write_facts(run, chapter, content)
+    for chapter in ("01", "02", "03", "04", "05", "06"):
+        write_facts(run, chapter, facts[chapter])
     done = tmp_path / "10_figures.ipynb"
     command = [sys.executable, "-m", "papermill", str(NOTEBOOK), str(done), "-p", "run", str(run)]
     options = ["-k", "python3", "--no-progress-bar", "--cwd", str(NOTEBOOK.parents[1])]
@@ -237,7 +154,7 @@ def test_chapter_10_runs_from_facts_alone(facts, tmp_path):
         for output in cell.outputs
         if "image/svg+xml" in output.get("data", {})
     ]
-    assert len(pictures) == len(DRAWN)
+    assert len(pictures) == sum(EXHIBITS[name].chapter <= "06" for name in DRAWN)
     verdicts = {row["id"]: row["verdict"] for row in read_json(run / "claims.json")}
     assert len(verdicts) == 12
     assert verdicts["C1"] == "replicated"

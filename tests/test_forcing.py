@@ -110,11 +110,11 @@ def test_without_a_string_the_end_is_banned_for_one_token():
     one = machine(PROMPT, Forcing(waits=1, wait=""), none, 100, 5)
     one.start()
     one.push(10)
-    assert one.ban == 0
+    assert one.min_tokens == 0
     assert one.push(STOP).force == () and one.ids[-1] == 10
-    assert one.ban == 1
+    assert one.min_tokens == 1
     one.push(11)
-    assert one.ban == 0
+    assert one.min_tokens == 0
 
 
 def test_the_budget_counts_inserted_strings_and_always_wins():
@@ -142,13 +142,13 @@ def test_a_smaller_run_is_a_prefix_of_the_largest(budget: int, waits: int):
 def test_a_minimum_bans_the_end_for_that_many_tokens():
     one = machine(PROMPT, Forcing(minimum=3), MARKS, 100, 5)
     one.start()
-    assert one.ban == 3
+    assert one.min_tokens == 3
     one.push(10)
-    assert one.ban == 2
+    assert one.min_tokens == 2
     one.push(11)
     one.push(12)
-    assert one.ban == 0
-    assert {STOP, END} == MARKS.banned
+    assert one.min_tokens == 0
+    assert {STOP, END} == MARKS.banned_token_ids
 
 
 def test_the_answer_ends_at_its_limit():
@@ -218,7 +218,7 @@ def test_tokens_in_bulk_do_what_tokens_one_by_one_do():
     assert bulk.push(15).force == (NEWLINE, STOP, ANSWER, NEWLINE, FINAL)
     single = run([10, 11, 12, 13, 14, 15, END], Forcing(budget=6))
     assert bulk.ids == single.ids
-    with pytest.raises(ValueError, match="patience"):
+    with pytest.raises(ValueError, match="max_tokens"):
         bulk.extend([1] * 5)
 
 
@@ -257,23 +257,23 @@ def test_harness_quirk_4_the_newline_is_decided_before_the_cut():
 def test_harness_quirk_5_the_first_token_of_each_round_cannot_be_an_end():
     one = machine(PROMPT, harness(waits=1), MARKS, 100, 5)
     one.start()
-    assert one.ban == 1
+    assert one.min_tokens == 1
     one.push(10)
-    assert one.ban == 0
+    assert one.min_tokens == 0
     one.push(STOP)
-    assert one.ban == 1
+    assert one.min_tokens == 1
     plain = machine(PROMPT, harness(), MARKS, 100, 5)
     plain.start()
-    assert plain.ban == 0
+    assert plain.min_tokens == 0
 
 
 def test_harness_quirk_6_a_minimum_holds_in_each_round():
     one = machine(PROMPT, harness(waits=1, minimum=2), MARKS, 100, 5)
     one.start()
-    assert one.ban == 2
+    assert one.min_tokens == 2
     for token in (10, 11, STOP):
         one.push(token)
-    assert one.ban == 2
+    assert one.min_tokens == 2
 
 
 def test_harness_quirk_7_the_automatic_budget_depends_on_the_longest_prompt():
@@ -326,7 +326,7 @@ def test_marks_of_a_chatml_tokenizer_stop_at_the_turn_start(tiny_tokenizer):
 
 
 def test_think_tags_that_are_no_special_tokens_are_matched_as_a_sequence(tiny_tokenizer):
-    found = marks(tiny_tokenizer, Forcing(delimiters=THINK_TAGS))
+    found = marks(tiny_tokenizer, Forcing(), strings=THINK_TAGS)
     assert len(found.stops[0]) > 1
     assert tiny_tokenizer.decode(found.stops[0]) == "</think>"
 
@@ -343,7 +343,7 @@ def test_steps_open_with_a_bare_turn_start_and_stop_at_zero(tiny_tokenizer):
 def test_a_tokenizer_without_the_delimiter_is_named(tiny_tokenizer):
     strings = Delimiters(think="<|think|>", answer="<|answer|>")
     with pytest.raises(RunError, match=r"no token <\|think\|>"):
-        marks(tiny_tokenizer, Forcing(delimiters=strings))
+        marks(tiny_tokenizer, Forcing(), strings=strings)
 
 
 def test_a_string_outside_the_vocabulary_is_refused():
@@ -357,4 +357,4 @@ def test_a_delimiter_that_merges_with_its_context_is_refused():
     tokenizer = Qwen2Tokenizer().train_new_from_iterator(["so\n\n\nthen\n\n\n"] * 9, 300)
     strings = Delimiters(think="so\n", answer="then\n")
     with pytest.raises(RunError, match="encoded differently in context"):
-        marks(tokenizer, Forcing(delimiters=strings))
+        marks(tokenizer, Forcing(), strings=strings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from pathlib import Path
 
@@ -62,3 +63,12 @@ def test_the_state_machine_knows_no_tensors() -> None:
 def test_only_roles_knows_the_providers() -> None:
     knowing = {here for _, here, target in imports() if target == "providers"} - {"providers"}
     assert knowing == {"roles"}
+
+
+def test_what_decodes_many_problems_takes_few_arguments() -> None:
+    """`sweep` had eleven and `rebase` ten: problems travelled as parallel lists."""
+    from s1lib.decoding.decoder import Decoder
+    from s1lib.methods.rebase import rebase
+
+    for function in (Decoder.generate, Decoder.sweep, rebase):
+        assert len(inspect.signature(function).parameters.keys() - {"self"}) <= 6

@@ -10,7 +10,8 @@ import pytest
 from test_engine import decoder, prompts
 
 from s1lib.artifacts import RunError
-from s1lib.decoding import Forcing
+from s1lib.benchmarks import Problem
+from s1lib.decoding import Forcing, Sampling
 from s1lib.decoding.lm_eval import read_samples, write_samples
 from s1lib.decoding.record import grade_record
 from s1lib.questions.schema import question_id
@@ -27,28 +28,30 @@ def test_a_published_log_can_be_graded_again(tmp_path, tiny_tokenizer):
     ]  # fmt: skip
     path = tmp_path / "samples_aime24_nofigures_2025-02-01T00-00-00.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    done, answers = read_samples(path, tiny_tokenizer)
-    assert answers == {
-        question_id("2+2?"): ("4", "integer"),
-        question_id("Which?"): ("B", "choice"),
-    }
-    assert [one.verdict for one in grade_record(done, answers)] == ["correct", "wrong", "correct"]
+    done, problems = read_samples(path, tiny_tokenizer)
+    assert [(one.id, one.answer, one.answer_type) for one in problems] == [
+        (question_id("2+2?"), "4", "integer"),
+        (question_id("Which?"), "B", "choice"),
+    ]
+    assert [one.verdict for one in grade_record(done, problems)] == ["correct", "wrong", "correct"]
     assert [one.sample for one in done] == [0, 1, 0] and done[0].benchmark == "aime24_nofigures"
     assert tiny_tokenizer.decode(done[0].thinking) == "\n2+2\n"
     assert done[2].thinking == ()
 
 
 def test_a_record_written_as_a_log_reads_back(tmp_path, decoder, prompts, tiny_tokenizer):
-    done = decoder.generate(prompts[:3], Forcing(budget=20), samples=2, temperature=1.0,
-                            ids=[question_id(f"q{i}") for i in range(3)])  # fmt: skip
+    problems = [
+        Problem(question_id(f"q{i}"), tuple(prompt), question=f"q{i}", answer="7")
+        for i, prompt in enumerate(prompts[:3])
+    ]
+    done = decoder.generate(problems, Forcing(budget=20), Sampling(1.0, samples=2))
     done = [replace(one, verdict="correct") for one in done]
-    problems = {question_id(f"q{i}"): (f"q{i}", "7") for i in range(3)}
     path = write_samples(tmp_path / "samples_mini_2025.jsonl", done, tiny_tokenizer, problems)
-    back, answers = read_samples(path, tiny_tokenizer)
+    back, found = read_samples(path, tiny_tokenizer)
     assert [(one.id, one.sample) for one in back] == [(one.id, one.sample) for one in done]
     whole = [tiny_tokenizer.decode(one.ids) for one in done]
     assert [tiny_tokenizer.decode(one.ids) for one in back] == whole
-    assert set(answers.values()) == {("7", "integer")}
+    assert [(one.question, one.answer) for one in found] == [(f"q{i}", "7") for i in range(3)]
 
 
 def log(folder: Path, *rows: dict, filters: tuple[str, ...] = ()) -> Path:

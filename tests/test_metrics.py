@@ -230,7 +230,7 @@ def test_a_sweep_gives_all_three_metrics_with_intervals():
     lengths = np.minimum(rng.geometric(1 / 200, size=300), budgets[:, None])
     correct = rng.random(300) < np.array([[0.1], [0.3], [0.5], [0.7]])
     found = metrics.sweep(lengths, correct, upper=budgets)
-    assert found["control"] == {"value": 100.0, "n": 4, "ci95": None}
+    assert found["control"] == {"value": 100.0, "n": 4, "ci95": None, "of": "runs"}
     low, high = found["scaling"]["ci95"]
     assert low < found["scaling"]["value"] < high
     assert low > 15
@@ -359,3 +359,73 @@ def test_a_share_of_no_gain_has_no_mean_and_no_warning():
         warnings.simplefilter("error")
         found = metrics.mean_over([[ones, zeros, zeros], [zeros, ones, ones]], share)
     assert found == {"value": None, "n": 80, "ci95": None}
+
+
+FAMILIES = [name for name in "abcdefgh" for _ in range(20)]
+
+
+def by_family(spread, seed=0):
+    """Verdicts of 160 problems in 8 families whose difficulty varies by `spread`."""
+    rng = np.random.default_rng(seed)
+    level = np.repeat(0.5 + spread * np.linspace(-1, 1, 8), 20)
+    return (rng.random(160) < level).astype(float)
+
+
+@pytest.mark.parametrize("n", [1, 7, 30, 300])
+def test_wilsons_interval_is_the_textbooks(n):
+    for correct in range(n + 1):
+        book = stats.binomtest(correct, n).proportion_ci(method="wilson")
+        theirs = [100 * book.low, 100 * book.high]
+        assert metrics.wilson(correct, n) == pytest.approx(theirs, abs=0.006)
+
+
+def test_problems_of_unlike_families_are_worth_fewer_than_they_are():
+    alike, unlike = by_family(0.0), by_family(0.45)
+    assert metrics.effective_problems(unlike, FAMILIES) < 30
+    assert metrics.effective_problems(alike, FAMILIES) > 80
+    assert metrics.effective_problems(unlike) == 160
+    assert metrics.effective_problems(np.ones(160), FAMILIES) == 160
+
+
+def test_a_family_for_each_problem_is_no_family_at_all():
+    verdicts = by_family(0.3)
+    own = [str(i) for i in range(160)]
+    alone, grouped = metrics.accuracy(verdicts), metrics.accuracy(verdicts, families=own)
+    assert grouped.pop("families") == 160
+    assert grouped["ci95"] == pytest.approx(alone["ci95"], abs=0.1)
+    one = metrics.accuracy(verdicts, families=["same"] * 160)
+    assert one == alone
+
+
+def test_intervals_by_family_cover_what_intervals_by_problem_miss():
+    """Difficulty differs by family, and the gain as well: 300 problems are not 300 experiments."""
+    rng = np.random.default_rng(0)
+    hits = {"problems": 0, "families": 0}
+    for trial in range(200):
+        gain = np.repeat(0.1 + rng.normal(0, 0.15, 8), 20).clip(-0.5, 0.5)
+        before = rng.random(160) < 0.5
+        after = rng.random(160) < 0.5 + gain
+        for name, labels in (("problems", None), ("families", FAMILIES)):
+            found = metrics.difference(after, before, 500, trial, families=labels)
+            low, high = found["ci95"]
+            hits[name] += low <= 10 <= high
+    assert hits["families"] >= 0.87 * 200 > hits["problems"]
+
+
+def test_every_estimate_counts_its_families():
+    after, before = by_family(0.2, 1), by_family(0.2, 2)
+    tokens = np.stack([np.full(160, 10.0), np.full(160, 20.0)])
+    found = metrics.sweep(tokens, [before, after], families=FAMILIES)
+    assert found["scaling"]["families"] == found["performance"]["families"] == 8
+    assert found["control"]["of"] == "runs"
+    assert metrics.share_of_gain(before, after, before * 0, families=FAMILIES)["families"] == 8
+    both = [[after, before], [before, after]]
+    gap = lambda levels: levels[..., 0] - levels[..., 1]  # noqa: E731
+    assert metrics.mean_over(both, gap, families=[FAMILIES, FAMILIES])["families"] == 16
+    pair = (tokens, [before, after]), (tokens, [after, before])
+    assert metrics.scaling_difference(*pair, families=FAMILIES)["families"] == 8
+
+
+def test_families_that_do_not_line_up_are_refused():
+    with pytest.raises(RunError, match="3 families but 160 problems"):
+        metrics.difference(by_family(0), by_family(0), families=["a", "b", "c"])

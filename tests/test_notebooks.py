@@ -8,6 +8,8 @@ import pytest
 from toybook import ROOT
 
 from s1lib.artifacts import read_json
+from s1lib.claims import NOT_TESTABLE, ledger
+from s1lib.results import check, read_all
 from s1lib.run.graph import read_graph
 from s1lib.run.parameters import declared
 
@@ -109,6 +111,13 @@ def test_executed_notebooks_warn_of_nothing(chapter, smoke_run):
         if output.output_type == "stream" and output.name == "stderr"
     ]
     assert [text for text in stderr if "Warning" in text] == []
+
+
+def test_every_claim_is_decided_and_every_fact_has_a_type(smoke_run):
+    """Smoke has two Waits, after which nothing can flatten: C4 alone is left open."""
+    rows = ledger(read_all(smoke_run))
+    assert [row["id"] for row in rows if row["verdict"] == NOT_TESTABLE] == ["C4"]
+    check("10", read_json(smoke_run / "facts" / "10.json"))
 
 
 def test_an_estimated_number_in_the_facts_says_how_sure_it_is(smoke_run):

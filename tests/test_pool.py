@@ -7,7 +7,8 @@ import pytest
 from test_engine import decoder
 
 from s1lib.artifacts import RunError
-from s1lib.decoding import write_record
+from s1lib.benchmarks import problems
+from s1lib.decoding import Sampling, write_record
 from s1lib.decoding.record import to_table
 from s1lib.evaluation import examine
 from s1lib.methods.pool import METHOD, draw_pool, grid, read_pool
@@ -26,13 +27,13 @@ TESTS = pd.DataFrame(
 
 
 def test_the_first_samples_are_the_same_in_a_pool_of_any_size(decoder):
-    small, large = (draw_pool(decoder, TESTS, samples, seed=3) for samples in (2, 5))
+    small, large = (draw_pool(decoder, TESTS, Sampling(1.0, seed=3, samples=n)) for n in (2, 5))
     assert [one for one in large if one.sample < 2] == small
     assert len({one.ids for one in large}) > len({one.ids for one in small})
 
 
 def test_samples_are_graded_and_belong_to_a_benchmark(decoder):
-    pool = to_table(draw_pool(decoder, TESTS, 2))
+    pool = to_table(draw_pool(decoder, TESTS, Sampling(1.0, samples=2)))
     assert pool["benchmark"].tolist() == ["mini-AIME"] * 4 + ["mini-MATH"] * 2
     assert pool["id"].tolist() == ["a", "a", "b", "b", "a", "a"]
     assert set(pool["method"]) == {METHOD}
@@ -41,22 +42,20 @@ def test_samples_are_graded_and_belong_to_a_benchmark(decoder):
 
 def test_a_question_in_two_benchmarks_is_graded_by_each(decoder):
     kinds = []
-    for one in examine(TESTS, decoder.tokenizer, lambda p, ids: decoder.generate(p, ids=ids)):
+    for one in examine(decoder, problems(TESTS, decoder.tokenizer)):
         kinds.append((one.benchmark, one.id, one.grader))
     assert kinds == [(n, i, "local") for n, i in zip(TESTS["benchmark"], TESTS["id"], strict=True)]
 
 
 def test_a_suffix_follows_every_question(decoder):
     texts = []
-    for one in examine(
-        TESTS, decoder.tokenizer, lambda p, ids: decoder.generate(p, ids=ids), "\n\nNow 7"
-    ):
+    for one in examine(decoder, problems(TESTS, decoder.tokenizer, "\n\nNow 7")):
         texts.append(decoder.tokenizer.decode(one.prompt))
     assert all("\n\nNow 7<|im_end|>" in text for text in texts)
 
 
 def test_of_the_record_only_the_samples_are_the_pool(decoder, tmp_path):
-    drawn = draw_pool(decoder, TESTS, 2)
+    drawn = draw_pool(decoder, TESTS, Sampling(1.0, samples=2))
     other = decoder.generate([list(drawn[0].prompt)])
     write_record(tmp_path / "records" / "07.parquet", [*other, *drawn])
     pool = read_pool(tmp_path)

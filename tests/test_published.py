@@ -3,7 +3,7 @@
 import pytest
 
 from s1lib.artifacts import RunError
-from s1lib.published import BENCHMARKS, accuracy, partner, published
+from s1lib.published import accuracy, published
 
 
 def test_table_7_adds_up_to_the_collected_questions():
@@ -40,13 +40,6 @@ def test_a_row_of_a_table_is_found_by_its_columns():
     assert accuracy("table_1", "GPQA", model="Qwen2.5-32B-Instruct") == 49.0
     with pytest.raises(RunError, match="2 rows of table_1"):
         accuracy("table_1", "MATH500", examples="17K")
-
-
-def test_each_benchmark_of_ours_stands_for_one_of_the_papers():
-    assert [partner(f"mini-{name}") for name in ("AIME", "MATH", "GPQA")] == list(BENCHMARKS)
-    assert partner("gpqa_diamond") == "GPQA"
-    with pytest.raises(RunError, match="stands for none"):
-        partner("humaneval")
 
 
 def test_changing_what_was_returned_leaves_the_numbers_alone():

@@ -10,16 +10,21 @@ import pytest
 from test_engine import ANSWER, WINDOW, decoder, prompts
 
 from s1lib.artifacts import RunError
+from s1lib.benchmarks import Problem
 from s1lib.decoding.decoder import Decoder
-from s1lib.decoding.engine import TorchDecoder
 from s1lib.decoding.forcing import Forcing
+from s1lib.decoding.local import TorchDecoder
 from s1lib.decoding.record import from_table, grade_record, to_table
+from s1lib.decoding.sampling import Sampling
 from s1lib.decoding.tree import blank_lines
-from s1lib.methods.rebase import rebase, shares, votes
+from s1lib.methods.rebase import Search, rebase, shares, votes
 
 __all__ = ["decoder", "prompts"]
 
 HEAT, WIDTH, BUDGET = 1.0, 4, 48
+CAPPED = Forcing(budget=BUDGET)
+FIVE = Problem("0", (), answer="5", answer_type="integer")
+POOL = Sampling(HEAT, seed=3, samples=WIDTH)
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +47,14 @@ def by_length(traces):
     return np.array([sum(trace) % 11 / 10 for trace in traces])
 
 
-def search(decoder, prompts, reward, **changes):
-    settings = {"width": WIDTH, "temperature": HEAT, "seed": 3, "live": 8}
-    settings["forcing"] = Forcing(budget=BUDGET)
-    ids = changes.pop("ids", None) or [str(i) for i in range(len(prompts))]
-    return list(rebase(decoder, prompts, reward, ids=ids, **{**settings, **changes}))
+def named(prompts, first=0):
+    return [Problem(str(first + i), tuple(prompt)) for i, prompt in enumerate(prompts)]
+
+
+def search(decoder, prompts, reward, forcing=CAPPED, first=0, width=WIDTH, live=8):
+    wanted = Search(width, live=live)
+    heat = Sampling(HEAT, seed=3)
+    return list(rebase(decoder, named(prompts, first), reward, wanted, heat, forcing))
 
 
 def test_a_share_is_rounded_up_from_the_best_reward_down():
@@ -72,9 +80,7 @@ def test_shares_use_up_the_width(width):
 def test_with_equal_rewards_rebase_is_the_pool_of_samples_token_for_token(talker, prompts):
     trees = search(talker, prompts[:6], flat)
     assert any(len(tree.nodes) > WIDTH for tree, _ in trees)
-    names = [str(i) for i in range(6)]
-    forcing = Forcing(budget=BUDGET)
-    pool = talker.generate(prompts[:6], forcing, ids=names, temperature=HEAT, seed=3, samples=WIDTH)
+    pool = talker.generate(named(prompts[:6]), CAPPED, POOL)
     searched = [one for _, found in trees for one in found]
     assert [one.ids for one in searched] == [one.ids for one in pool]
     assert [one.thinking_end for one in searched] == [one.thinking_end for one in pool]
@@ -84,9 +90,8 @@ def test_with_equal_rewards_rebase_is_the_pool_of_samples_token_for_token(talker
 def test_ignored_ends_are_ignored_on_every_branch_of_a_search(talker, prompts):
     """With equal rewards, the pool of runs that wait; with others, the same number of waits."""
     forcing = Forcing(budget=BUDGET, waits=2)
-    names = [str(i) for i in range(6)]
     equal = search(talker, prompts[:6], flat, forcing=forcing)
-    pool = talker.generate(prompts[:6], forcing, ids=names, temperature=HEAT, seed=3, samples=WIDTH)
+    pool = talker.generate(named(prompts[:6]), forcing, POOL)
     assert [one.ids for _, found in equal for one in found] == [one.ids for one in pool]
     judged = [
         one for _, found in search(talker, prompts[:6], by_length, forcing=forcing) for one in found
@@ -100,11 +105,11 @@ def test_a_search_does_not_depend_on_what_else_is_decoded(talker, prompts):
     together = [found for _, found in search(talker, prompts[:6], by_length)]
     for live in (4, 24):
         assert [found for _, found in search(talker, prompts[:6], by_length, live=live)] == together
-    (_, alone), *_ = search(talker, prompts[2:3], by_length, ids=["2"])
+    (_, alone), *_ = search(talker, prompts[2:3], by_length, first=2)
     assert alone == together[2]
 
 
-def test_two_lanes_search_what_one_lane_searches(talker, prompts):
+def test_two_workers_search_what_one_searches(talker, prompts):
     import torch
 
     before = torch.get_num_threads()
@@ -117,7 +122,7 @@ def test_two_lanes_search_what_one_lane_searches(talker, prompts):
     assert two == one
 
 
-def test_forks_from_the_shelf_are_what_a_backend_without_one_decodes(talker, prompts):
+def test_forks_from_the_prefix_cache_are_what_a_backend_without_one_decodes(talker, prompts):
     """The same search with whole prefixes fed again at every step."""
 
     class Feeding(Decoder):
@@ -125,8 +130,11 @@ def test_forks_from_the_shelf_are_what_a_backend_without_one_decodes(talker, pro
             self.__dict__.update(inner.__dict__)
             self._inner = inner
 
-        def _run(self, jobs, temperature):
-            return self._inner._run(jobs, temperature)
+        def run(self, jobs, sampling):
+            return self._inner.run(jobs, sampling)
+
+        def stepwise(self, roots, live, sampling):
+            return Decoder.stepwise(self, roots, live, sampling)
 
     kept = [found for _, found in search(talker, prompts[:4], by_length)]
     fed = [found for _, found in search(Feeding(talker), prompts[:4], by_length)]
@@ -157,10 +165,7 @@ def test_a_width_of_one_is_plain_sampling_whatever_the_reward(talker, prompts):
     searched = [
         one for _, found in search(talker, prompts[:4], by_length, width=1) for one in found
     ]
-    names = [str(i) for i in range(4)]
-    plain = talker.generate(
-        prompts[:4], Forcing(budget=BUDGET), ids=names, temperature=HEAT, seed=3
-    )
+    plain = talker.generate(named(prompts[:4]), CAPPED, Sampling(HEAT, seed=3))
     assert [one.ids for one in searched] == [one.ids for one in plain]
 
 
@@ -178,10 +183,10 @@ def test_votes_are_read_from_the_record_alone(talker, prompts):
     said = ["Answer: 5", "Answer: 6", "Answer: 6", "nothing"]
     rewards = [0.9, 0.2, 0.2, 0.9]
     spoken = [
-        replace(one, text=text, condition=f"reward {reward}")
+        replace(one, text=text, reward=reward)
         for one, text, reward in zip(found, said, rewards, strict=True)
     ]
-    record = to_table(grade_record(spoken, {"0": ("5", "integer")}))
+    record = to_table(grade_record(spoken, [FIVE]))
     assert from_table(record)[0].method == "REBASE"
     (plain,) = votes(record).to_dict("records")
     (weighted,) = votes(record, weighted=True).to_dict("records")
@@ -195,23 +200,20 @@ def test_a_vote_by_logits_weighs_a_better_trace_more_whatever_its_sign(talker, p
     for rewards in ([1.1, 1.0, -0.1, -9], [0.1, -0.1, -9, -9]):
         said = ["Answer: 5", "Answer: 6", "nothing", "nothing"]
         spoken = [
-            replace(one, text=text, condition=f"reward {reward}")
+            replace(one, text=text, reward=reward)
             for one, text, reward in zip(found, said, rewards, strict=True)
         ]
-        record = to_table(grade_record(spoken, {"0": ("5", "integer")}))
+        record = to_table(grade_record(spoken, [FIVE]))
         assert votes(record, weighted=True, logits=True)["right"].tolist() == [1]
 
 
 def test_a_decoder_may_be_used_while_a_search_is_under_way(talker, prompts):
     """The search's caches lay in the decoder's own network, where the next call overwrote them."""
     alone = [found for _, found in search(talker, prompts[:6], by_length)]
-    names, settings = [str(i) for i in range(6)], {"width": WIDTH, "temperature": HEAT, "seed": 3}
     beside = []
-    forcing = Forcing(budget=BUDGET)
-    for _, found in rebase(
-        talker, prompts[:6], by_length, ids=names, live=WIDTH, forcing=forcing, **settings
-    ):
-        talker.generate(prompts, forcing, temperature=HEAT)
+    wanted, heat = Search(WIDTH, live=WIDTH), Sampling(HEAT, seed=3)
+    for _, found in rebase(talker, named(prompts[:6]), by_length, wanted, heat, CAPPED):
+        talker.generate(prompts, CAPPED, Sampling(HEAT))
         beside.append(found)
     assert beside == alone
 

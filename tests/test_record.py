@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from test_engine import decoder, prompts
 
 from s1lib.artifacts import RunError
-from s1lib.decoding import Forcing, Generation, read_record, write_record
+from s1lib.benchmarks import Problem
+from s1lib.decoding import Forcing, Generation, cells, read_record, write_record
 from s1lib.decoding.record import from_table, grade_record, to_table
 
 __all__ = ["decoder", "prompts"]
@@ -17,6 +20,8 @@ ONE = Generation(
     text="Final Answer: 7", benchmark="mini-MATH", budget=3, waits=1, wait="Wait",
 )  # fmt: skip
 
+SEVEN = Problem("a", (9, 8), "mini-MATH", answer="7", answer_type="integer")
+
 
 def test_roles_join_to_the_whole_and_the_mask_says_what_was_forced():
     assert ONE.ids == (1, 5, 6, 5, 2, 3, 4, 7)
@@ -25,7 +30,12 @@ def test_roles_join_to_the_whole_and_the_mask_says_what_was_forced():
 
 
 def test_a_record_survives_parquet(tmp_path, decoder, prompts):
-    done = [ONE, *decoder.generate(prompts[:3]), *decoder.sweep(prompts[:3], [4, 8], [1])]
+    done = [
+        ONE,
+        replace(ONE, reward=0.25),
+        *decoder.generate(prompts[:3]),
+        *decoder.sweep(prompts[:3], cells([4, 8], [1])),
+    ]
     path = write_record(tmp_path / "records" / "06.parquet", done)
     assert read_record(path) == done
 
@@ -48,15 +58,15 @@ def test_a_missing_column_is_named():
 
 
 def test_grading_fills_answer_verdict_and_grader():
-    other = Generation(id="a", prompt=(9,), answer=(), text="I give up")
-    right, wrong = grade_record([ONE, other], {"a": ("7", "integer")})
+    other = replace(ONE, text="I give up")
+    right, wrong = grade_record([ONE, other], [SEVEN])
     assert (right.raw, right.verdict, right.grader) == ("7", "correct", "local")
     assert (wrong.raw, wrong.verdict) == ("", "wrong")
 
 
 def test_an_unknown_problem_is_named():
     with pytest.raises(RunError, match="no answer for problem a"):
-        grade_record([ONE], {})
+        grade_record([ONE], [replace(SEVEN, benchmark="mini-AIME")])
 
 
 def test_the_configuration_hash_tells_settings_apart(decoder, prompts):

@@ -85,12 +85,13 @@ def test_a_trace_that_goes_on_costs_its_new_tokens_only(folder, traces, monkeypa
     trace = next(trace for trace in traces if len(trace.places) > 3)
     reward([trace.ids[: trace.places[1] + 1]])
     fed = []
-    forward = reward.network.forward
-    monkeypatch.setattr(
-        reward.network,
-        "forward",
-        lambda tokens, *rest: fed.append(len(tokens)) or forward(tokens, *rest),
-    )
+    step = reward.network.step
+
+    def counted(tokens, places, chunks):
+        fed.append(len(tokens) + sum(len(chunk.ids) for chunk in chunks))
+        return step(tokens, places, chunks)
+
+    monkeypatch.setattr(reward.network, "step", counted)
     reward([trace.ids[: trace.places[2] + 1]])
     assert fed == [trace.places[2] - trace.places[1]]
 

@@ -17,10 +17,13 @@ import torch
 from test_engine import ANSWER, WINDOW, decoder, prompts
 
 from s1lib.artifacts import RunError
+from s1lib.benchmarks import Problem
 from s1lib.decoding import server
 from s1lib.decoding.decoder import DecodeError
 from s1lib.decoding.forcing import Forcing
+from s1lib.decoding.sampling import Sampling
 from s1lib.decoding.server import ServerDecoder
+from s1lib.decoding.sweep import cells
 
 __all__ = ["decoder", "prompts"]
 
@@ -55,9 +58,12 @@ class Wire:
                     reply["choices"][0].update(token_ids=ids, finish_reason="abort")
                 if fault == "no ids":
                     del reply["choices"][0]["token_ids"]
+                if fault == "abort":
+                    reply["choices"] = [{"token_ids": [], "finish_reason": "abort"}]
                 text = b"<html>" if fault == "garbage" else json.dumps(reply).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(text)))
+                self.send_header("Content-Type", "application/json")
                 self.end_headers()
                 self.wfile.write(text)
 
@@ -129,29 +135,29 @@ def remote(wire, tiny_tokenizer) -> ServerDecoder:
     ids=str,
 )  # fmt: skip
 def test_the_server_gives_the_ids_of_the_torch_backend(remote, decoder, prompts, forcing):
-    theirs = remote.generate(prompts[:4], forcing, max_new_tokens=ANSWER)
-    ours = decoder.generate(prompts[:4], forcing, max_new_tokens=ANSWER)
+    theirs = remote.generate(prompts[:4], forcing, Sampling(max_new_tokens=ANSWER))
+    ours = decoder.generate(prompts[:4], forcing, Sampling(max_new_tokens=ANSWER))
     assert [one.ids for one in theirs] == [one.ids for one in ours]
     assert [one.forced for one in theirs] == [one.forced for one in ours]
 
 
 def test_a_sweep_over_the_server_is_the_same_sweep(remote, decoder, prompts):
-    theirs = remote.sweep(prompts[:3], [0, 8, 16], [1])
-    ours = decoder.sweep(prompts[:3], [0, 8, 16], [1])
+    theirs = remote.sweep(prompts[:3], cells([0, 8, 16], [1]))
+    ours = decoder.sweep(prompts[:3], cells([0, 8, 16], [1]))
     assert [one.ids for one in theirs] == [one.ids for one in ours]
 
 
 def test_samples_repeat_with_the_seed_and_in_any_order(remote, prompts):
     def texts(order: list[int], seed: int) -> dict[str, tuple[int, ...]]:
-        done = remote.generate([prompts[i] for i in order], Forcing(budget=10), temperature=1.0,
-                               ids=[str(i) for i in order], seed=seed)  # fmt: skip
+        problems = [Problem(str(i), tuple(prompts[i])) for i in order]
+        done = remote.generate(problems, Forcing(budget=10), Sampling(1.0, seed=seed))
         return {one.id: one.ids for one in done}
 
     assert texts([0, 1, 2], 1) == texts([2, 1, 0], 1) != texts([0, 1, 2], 2)
 
 
 def test_faults_are_retried(wire, remote, decoder, prompts):
-    wire.faults = ["500", "drop", "429", "garbage", "503"]
+    wire.faults = ["500", "drop", "429", "garbage", "503", "abort"]
     theirs = remote.generate(prompts[:3], Forcing(budget=8))
     assert [one.ids for one in theirs] == [
         one.ids for one in decoder.generate(prompts[:3], Forcing(budget=8))
@@ -181,7 +187,7 @@ def test_a_sweep_whose_answers_fail_leaves_what_is_finished(wire, remote, prompt
 
     wire.complete = fragile
     with pytest.raises(DecodeError, match=r"gave no answer to prompt \d in 6 tries"):
-        remote.sweep(prompts[:6], [4], [])
+        remote.sweep(prompts[:6], cells([4], []))
     assert answered
 
 
@@ -189,26 +195,29 @@ def test_what_a_server_has_answered_is_not_asked_again(wire, remote, decoder, pr
     """A server that dies in the last hour of a benchmark once took all hours with it."""
     remote.rows, remote.keep, wire.die_after = 1, tmp_path, 30
     with pytest.raises(DecodeError):
-        remote.sweep(prompts[:6], [0, 8, 16], [1])
+        remote.sweep(prompts[:6], cells([0, 8, 16], [1]))
     (file,) = tmp_path.iterdir()
     kept = file.read_bytes()
     assert kept
     file.write_bytes(kept + b'[[0, 5, 0], {"id": "to')  # as a kill leaves it
     paid, wire.die_after = len(wire.seen), 10**9
-    found = remote.sweep(prompts[:6], [0, 8, 16], [1])
+    found = remote.sweep(prompts[:6], cells([0, 8, 16], [1]))
     first = len(wire.seen) - paid
     assert [one.ids for one in found] == [
-        one.ids for one in decoder.sweep(prompts[:6], [0, 8, 16], [1])
+        one.ids for one in decoder.sweep(prompts[:6], cells([0, 8, 16], [1]))
     ]
     assert file.read_bytes().startswith(kept)
     wire.served = ["other"]  # the next server has taken its place
-    assert remote.sweep(prompts[:6], [0, 8, 16], [1]) == found and len(wire.seen) == paid + first
+    assert (
+        remote.sweep(prompts[:6], cells([0, 8, 16], [1])) == found
+        and len(wire.seen) == paid + first
+    )
     wire.served = ["tiny"]
-    remote.sweep(prompts[:5], [0, 8, 16], [1])
+    remote.sweep(prompts[:5], cells([0, 8, 16], [1]))
     assert len(wire.seen) > paid + first > paid  # another call is another file
     remote.weights = "trained again"
     before = len(wire.seen)
-    remote.sweep(prompts[:6], [0, 8, 16], [1])
+    remote.sweep(prompts[:6], cells([0, 8, 16], [1]))
     assert len(wire.seen) > before
 
 
@@ -226,7 +235,7 @@ def test_whoever_stops_reading_stops_the_requests(wire, remote, prompts):
     import time
 
     remote.rows = 1
-    steps = remote._run([remote_job(remote, prompts[i % 4]) for i in range(200)], 0.0)
+    steps = remote.run([remote_job(remote, prompts[i % 4]) for i in range(200)], Sampling())
     next(steps)
     steps.close()
     time.sleep(0.2)  # one may be on its way
@@ -236,10 +245,7 @@ def test_whoever_stops_reading_stops_the_requests(wire, remote, prompts):
 
 
 def remote_job(remote, prompt):
-    from s1lib.decoding.jobs import Job
-
-    found = remote._marks(None, ())
-    return Job(remote._new(prompt, 0, found, ANSWER)(None), 0)
+    return remote.job(prompt, None, Sampling(max_new_tokens=ANSWER))[0]
 
 
 def test_a_request_that_the_server_aborted_is_asked_again(wire, remote, decoder, prompts):
@@ -259,10 +265,10 @@ def test_a_delimiter_of_several_tokens_cannot_be_banned_by_a_server(remote, prom
     """A server bans the last of its ids, where the first is meant."""
     from s1lib.chat import Delimiters
 
-    strings = Delimiters(think="", answer="then\n", final="So:")
+    remote.delimiters = Delimiters(think="", answer="then\n", final="So:")
     with pytest.raises(RunError, match="vLLM can only ban single ones"):
-        remote.generate(prompts[:1], Forcing(minimum=20, delimiters=strings))
-    assert remote.generate(prompts[:1], Forcing(budget=4, delimiters=strings))
+        remote.generate(prompts[:1], Forcing(minimum=20))
+    assert remote.generate(prompts[:1], Forcing(budget=4))
 
 
 @pytest.mark.parametrize("status", ["401", "403"])
@@ -299,7 +305,7 @@ def test_a_server_without_token_ids_is_refused(wire, remote, prompts):
 def test_ids_beyond_the_vocabulary_are_biased_away(wire, remote, prompts):
     remote.beyond = (361, 362)
     remote.generate(prompts[:1], Forcing(budget=4))
-    assert wire.seen[0]["logit_bias"] == {"361": -100, "362": -100}
+    assert wire.seen[0]["logit_bias"] == {"361": -100.0, "362": -100.0}
 
 
 NOBODY = "http://127.0.0.1:9/v1"
@@ -336,6 +342,36 @@ def test_a_server_of_another_model_is_one_clear_error(wire, tiny_tokenizer, prom
     with pytest.raises(RunError, match=r"serves other\. Start one with"):
         ask(wire.url, tiny_tokenizer, prompts)
     assert len(wire.seen) == before  # before anything is decoded
+
+
+def test_an_end_that_only_the_generation_config_names_is_one_request(
+    wire, tiny_model_path, tiny_tokenizer, tmp_path, monkeypatch
+):
+    """93 requests once went out for one prompt, each stopped by an end that nobody knew."""
+    import shutil
+
+    from s1lib.decoding import load_decoder
+
+    folder = tmp_path / "tiny"
+    shutil.copytree(tiny_model_path, folder)
+    config = json.loads((folder / "generation_config.json").read_text())
+    config["eos_token_id"] = [config["eos_token_id"], 75]
+    (folder / "generation_config.json").write_text(json.dumps(config))
+    monkeypatch.setenv("S1_SERVER", wire.url)
+    wire.served = [str(folder)]
+    one = load_decoder(str(folder), backend="server", window=WINDOW, answer_tokens=ANSWER)
+    local = load_decoder(str(folder), window=WINDOW, answer_tokens=ANSWER)
+    asked = ["Find 3", "Find 4", "Find 5"]
+    assert [x.ids for x in one.generate(asked)] == [x.ids for x in local.generate(asked)]
+    assert len(wire.seen) == len(asked)
+    assert 75 in wire.seen[0]["stop_token_ids"]
+
+
+def test_a_server_is_asked_for_every_setting_of_the_sampling(wire, remote, prompts):
+    settings = {"top_p": 0.9, "top_k": 7, "min_p": 0.1, "repetition_penalty": 1.2}
+    remote.generate(prompts[:1], Forcing(budget=4), Sampling(0.5, seed=1, **settings))
+    assert {key: wire.seen[0][key] for key in settings} == settings
+    assert wire.seen[0]["temperature"] == 0.5 and wire.seen[0]["seed"] >= 0
 
 
 def test_without_a_window_a_server_gets_the_models_own(wire, tiny_model_path, prompts, monkeypatch):

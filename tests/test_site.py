@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 import pytest
 import yaml
+from made_up import BENCHMARKS, chapter_06
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from websocket import create_connection
 
@@ -223,11 +224,7 @@ def a_run(folder: Path) -> Path:
     (folder / "notebooks").mkdir(parents=True)
     for name, title in (("05_sft", "05. Fine-tuning"), ("06_budget_forcing", "06. Forcing")):
         nbformat.write(executed(title), folder / "notebooks" / f"{name}.ipynb")
-    point = {"budget": 16, "waits": 0, "thinking_tokens": 16.0, "value": 20.0, "n": 300}
-    curve = [{**point, "ci95": [16.0, 25.0]},
-             {**point, "thinking_tokens": 32.0, "budget": 32, "ci95": [30.0, 40.0]}]  # fmt: skip
-    facts = {"figure_1": {f"mini-{name}": curve for name in ("AIME", "MATH", "GPQA")}}
-    write_facts(folder, "06", {**facts, "control": {"value": 100.0, "n": 6}})
+    write_facts(folder, "06", chapter_06(BENCHMARKS))
     status = {"seconds": 71.4, "device": "cpu", "date": "2026-01-01T00:00:00"}
     write_json(folder / "status" / "06.json", {**status, "versions": {"torch": "2.13.0"}})
     return folder

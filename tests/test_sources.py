@@ -13,12 +13,13 @@ import pandas as pd
 import pytest
 
 from s1lib.artifacts import RunError
+from s1lib.benchmarks import BENCHMARKS, Part
 from s1lib.profile import load_profile
 from s1lib.questions.collection import benchmarks, collect, composition, held_out, share_out
 from s1lib.questions.decontaminate import REMOVALS
 from s1lib.questions.hub import from_hub, hub_loader
 from s1lib.questions.schema import validate
-from s1lib.questions.sources import BENCHMARKS, SOURCES, Part
+from s1lib.questions.sources import SOURCES
 
 GPQA_ROW = {
     "Question": "Which gas is noble?\n",

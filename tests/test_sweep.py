@@ -9,8 +9,9 @@ from benchmarks.decode import resubmit
 from test_engine import ANSWER, WINDOW, decoder, prompts
 
 from s1lib.artifacts import RunError
-from s1lib.decoding.engine import TorchDecoder
 from s1lib.decoding.forcing import Forcing
+from s1lib.decoding.local import TorchDecoder
+from s1lib.decoding.sampling import Sampling
 from s1lib.decoding.sweep import cells, trunks
 
 __all__ = ["decoder", "prompts"]
@@ -32,12 +33,12 @@ def check(decoder, prompts, swept, separate):
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_a_sweep_equals_separate_runs(decoder, prompts, temperature):
-    swept = decoder.sweep(prompts, BUDGETS, WAITS, temperature=temperature, seed=5)
+    swept = decoder.sweep(prompts, cells(BUDGETS, WAITS), Sampling(temperature, seed=5))
     assert len(swept) == len(prompts) * (5 + 1 + 3)
 
     def separate(like):
         forcing = Forcing(budget=like.budget, waits=like.waits)
-        return decoder.generate(prompts, forcing, temperature=temperature, seed=5)
+        return decoder.generate(prompts, forcing, Sampling(temperature, seed=5))
 
     check(decoder, prompts, swept, separate)
 
@@ -46,7 +47,8 @@ def test_a_sweep_equals_separate_runs(decoder, prompts, temperature):
 @pytest.mark.parametrize("protocol", ["paper", "harness"])
 def test_a_grid_equals_separate_runs_in_both_protocols(decoder, prompts, protocol, wait):
     some = prompts[:8]
-    swept = decoder.sweep(some, [0, 5, 20], [0, 1, 2], wait=wait, protocol=protocol, grid=True)
+    wanted = cells([0, 5, 20], [0, 1, 2], Forcing(wait=wait, protocol=protocol), grid=True)
+    swept = decoder.sweep(some, wanted)
     assert len(swept) == 8 * 9
 
     def separate(like):
@@ -62,21 +64,22 @@ def test_a_sweep_does_not_depend_on_the_number_of_rows(tiny_model, tiny_tokenize
         decoder = TorchDecoder(
             tiny_model, tiny_tokenizer, window=WINDOW, answer_tokens=ANSWER, rows=rows
         )
-        results.append(decoder.sweep(prompts[:6], [8, 24], [2]))
+        results.append(decoder.sweep(prompts[:6], cells([8, 24], [2])))
     assert results[0] == results[1]
 
 
 def test_samples_of_one_problem_are_swept_side_by_side(decoder, prompts):
-    swept = decoder.sweep(prompts[:2], [8, 24], [1], temperature=1.0, samples=3)
+    three = Sampling(temperature=1.0, samples=3)
+    swept = decoder.sweep(prompts[:2], cells([8, 24], [1]), three)
     assert [one.sample for one in swept] == [0, 1, 2, 0, 1, 2] * 4
-    alone = decoder.generate(prompts[:2], Forcing(budget=24), temperature=1.0, samples=3)
+    alone = decoder.generate(prompts[:2], Forcing(budget=24), three)
     assert [one.ids for one in swept[6:12]] == [one.ids for one in alone]
 
 
 def test_cells_that_stop_alike_are_decoded_once(decoder, prompts):
     steps = []
     for budgets in ([400], [400, 500, 600, 700, None]):
-        decoder.sweep(prompts[:6], budgets)
+        decoder.sweep(prompts[:6], cells(budgets))
         steps.append(decoder.paid)
     assert steps[0] == steps[1]
 
@@ -88,7 +91,7 @@ def test_the_references_procedure_gives_the_same_ids(decoder, prompts, forcing):
 
 
 def test_every_budget_is_kept(decoder, prompts):
-    swept = decoder.sweep(prompts, BUDGETS, WAITS)
+    swept = decoder.sweep(prompts, cells(BUDGETS, WAITS))
     capped = [one for one in swept if one.budget is not None]
     assert all(one.thinking_tokens <= one.budget for one in capped)
     short = [one for one in capped if one.thinking_end == "budget"]
@@ -117,4 +120,4 @@ def test_the_trunk_is_the_largest_of_both():
 
 def test_an_impossible_budget_in_a_sweep_is_refused(decoder, prompts):
     with pytest.raises(RunError, match="budget=-4 is below zero"):
-        decoder.sweep(prompts, [-4, 8])
+        decoder.sweep(prompts, cells([-4, 8]))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from s1lib.chat import prompt_ids
-from s1lib.decoding.engine import TorchDecoder
 from s1lib.decoding.forcing import Forcing
+from s1lib.decoding.local import TorchDecoder
 from s1lib.decoding.record import Generation
 from s1lib.decoding.timeline import timeline
 

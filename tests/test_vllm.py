@@ -4,7 +4,9 @@ import pytest
 from conftest import make_tiny
 from test_engine import ANSWER, WINDOW, prompts
 
-from s1lib.decoding.engine import TorchDecoder
+from s1lib.decoding.local import TorchDecoder
+from s1lib.decoding.sampling import Sampling
+from s1lib.decoding.sweep import cells
 
 __all__ = ["prompts"]
 
@@ -25,10 +27,10 @@ def both(tiny_tokenizer, tmp_path_factory):
 
 
 def test_a_sweep_in_vllm_gives_the_ids_of_the_torch_backend(both, prompts):
-    theirs, ours = (one.sweep(prompts, [0, 8, 16], [1, 2]) for one in both)
+    theirs, ours = (one.sweep(prompts, cells([0, 8, 16], [1, 2])) for one in both)
     assert [one.ids for one in theirs] == [one.ids for one in ours]
 
 
 def test_ids_beyond_the_tokenizer_are_never_sampled_in_vllm(both, prompts, tiny_tokenizer):
-    found = both[0].generate(prompts, max_new_tokens=24, temperature=2.0, seed=1)
+    found = both[0].generate(prompts, None, Sampling(2.0, seed=1, max_new_tokens=24))
     assert max(max(one.ids, default=0) for one in found) < len(tiny_tokenizer)

@@ -3,5 +3,15 @@
 from s1lib.decoding.forcing import Forcing
 from s1lib.decoding.load import load_decoder
 from s1lib.decoding.record import Generation, read_record, write_record
+from s1lib.decoding.sampling import Sampling
+from s1lib.decoding.sweep import cells
 
-__all__ = ["Forcing", "Generation", "load_decoder", "read_record", "write_record"]
+__all__ = [
+    "Forcing",
+    "Generation",
+    "Sampling",
+    "cells",
+    "load_decoder",
+    "read_record",
+    "write_record",
+]

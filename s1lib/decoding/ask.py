@@ -1,20 +1,21 @@
 """`python -m s1lib ask "..."`: one question, its thinking under budget forcing, as it is written.
 
-Forced tokens stand between ⟦ and ⟧, and in reverse video on a terminal.
+Forced tokens stand between ⟦ and ⟧, and in reverse video on a terminal. The torch backend shows
+each token as it comes, the others the whole at its end.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
-from typing import TYPE_CHECKING
 
+from s1lib.chat import S1, THINK_TAGS, Delimiters
 from s1lib.decoding.forcing import Forcing
+from s1lib.decoding.sampling import Sampling
 
-if TYPE_CHECKING:
-    from s1lib.decoding.engine import TorchDecoder
+KNOWN = {"s1": S1, "think": THINK_TAGS}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,28 +24,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--wait", type=int, default=0, metavar="N", help="ends to ignore")
     parser.add_argument("--string", default="Wait", help="what to append instead (may be empty)")
     parser.add_argument("--model", default="results/laptop/models/s1", help="folder or hub id")
-    parser.add_argument("--dtype", default="float32", help="bfloat16 halves the memory")
+    parser.add_argument("--backend", default="torch", help="torch (default), vllm or server")
+    parser.add_argument("--dtype", default="", help="float32 (default), bfloat16 or auto")
+    parser.add_argument("--window", type=int, default=0, metavar="N", help="context in tokens")
     parser.add_argument("--answer-tokens", type=int, default=256, metavar="N")
     parser.add_argument("--temperature", type=float, default=0.0)
+    parser.add_argument("--top-p", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--delimiters", choices=sorted(KNOWN), help="of thinking; default: found in the tokenizer"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
     forcing = Forcing(args.max_thinking, args.wait, args.string)
-    from s1lib.chat import prompt_ids
+    sampling = Sampling(args.temperature, args.top_p, seed=args.seed)
     from s1lib.decoding.load import load_decoder
 
     decoder = load_decoder(
-        args.model, backend="torch", answer_tokens=args.answer_tokens, rows=1, dtype=args.dtype
+        args.model,
+        backend=args.backend,
+        window=args.window,
+        answer_tokens=args.answer_tokens,
+        rows=1,
+        dtype=args.dtype,
+        delimiters=KNOWN.get(args.delimiters),
     )
-    prompt = prompt_ids(decoder.tokenizer, args.question)
-    tokens = stream(decoder, prompt, forcing, args.temperature, args.seed)  # type: ignore[arg-type]
+    print(told(decoder.delimiters), file=sys.stderr)
+    tokens = decoder.stream(args.question, forcing, sampling)
     counts = [0, 0]
     for text, forced, size in pieces(tokens, lambda ids: str(decoder.tokenizer.decode(ids))):
         counts[forced] += size
         print(_shown(text, forced), end="", flush=True)
     print(f"\n\n{counts[0]} tokens sampled, {counts[1]} forced", file=sys.stderr)
     return 0
+
+
+def told(delimiters: Delimiters) -> str:
+    """How a decoder finds thinking, in a line."""
+    return f"thinking stands between {delimiters.think!r} and {delimiters.answer!r}"
 
 
 def pieces(
@@ -61,55 +79,6 @@ def pieces(
                 held = []
         if held:
             yield decode(held), forced, len(held)
-
-
-def stream(
-    decoder: TorchDecoder,
-    prompt: Sequence[int],
-    forcing: Forcing | None,
-    temperature: float = 0.0,
-    seed: int = 0,
-) -> Iterator[tuple[int, bool]]:
-    """Tokens of one generation as they come, each with whether it was forced.
-
-    Equals `decoder.generate([prompt], forcing, ids=["0"], ...)`, one row and one token at a time:
-    the shortest form of the decoding loop.
-    """
-    import numpy as np
-    import torch
-
-    from s1lib.decoding.draw import draw, key, uniform
-    from s1lib.decoding.forcing import machine
-    from s1lib.decoding.marks import marks
-    from s1lib.decoding.network import Chunk
-
-    found = marks(decoder.tokenizer, forcing, decoder.ends)
-    limit = decoder.window if forcing is None else decoder.answer_tokens
-    one = machine(prompt, forcing, found, decoder.window, limit)
-    network, fed, banned = decoder.network.twin(), 0, sorted(found.banned)
-    network.reserve(1, one.longest)
-    stream_key = np.array([key(seed, "0", 0)], np.uint64)
-    move = one.start()
-    while True:
-        yield from ((token, True) for token in move.force)
-        if move.done:
-            return
-        fed = min(fed, len(one.ids) - 1)
-        places = [len(one.ids) - 1, *range(fed, len(one.ids) - 1)]  # the last token comes first
-        at = torch.tensor(places, device=network.device)
-        ids = torch.tensor([one.ids[place] for place in places], device=network.device)
-        chunks = [Chunk(0, fed, len(places) - 1, 1)] if len(places) > 1 else []
-        with torch.inference_mode():
-            logits = network.forward(ids, at, torch.zeros_like(at), 1, chunks, places[:1])
-            if one.ban:
-                logits[:, banned] = float("-inf")
-            chance = uniform(stream_key, np.array([len(one.ids)]))
-            token = int(draw(logits, temperature, chance)[0])
-        fed = len(one.ids)
-        move = one.push(token)
-        fed = min(fed, len(one.ids) - len(move.force))
-        if len(one.ids) - len(move.force) > places[0] + 1:
-            yield token, False
 
 
 def _shown(text: str, forced: bool) -> str:

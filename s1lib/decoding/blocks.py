@@ -15,14 +15,19 @@ from torch import Tensor
 
 
 class Layer(NamedTuple):
-    """Weights of one block, transposed so that `x @ w` applies them."""
+    """Weights of one block, transposed so that `x @ w` applies them.
+
+    `qkv` and `gate_up` are one matrix each, or several whose products stand side by side; `order`
+    then says in which order the columns of q, k and v are used (empty: they are).
+    """
 
     norm: Tensor
-    qkv: Tensor
+    qkv: list[Tensor]
     qkv_bias: Tensor
+    order: Tensor
     out: Tensor
     mlp_norm: Tensor
-    gate_up: Tensor
+    gate_up: list[Tensor]
     down: Tensor
 
 
@@ -46,7 +51,11 @@ def blocks(
     queries, hidden = heads * size, [x.shape[1]]
     for i, layer in enumerate(layers):
         cached = caches[i]
-        y = torch.addmm(layer.qkv_bias, F.rms_norm(x, hidden, layer.norm, eps), layer.qkv)
+        y = F.rms_norm(x, hidden, layer.norm, eps)
+        if len(layer.qkv) == 1:
+            y = torch.addmm(layer.qkv_bias, y, layer.qkv[0])
+        else:
+            y = _products(y, layer.qkv).index_select(1, layer.order) + layer.qkv_bias
         # The rotary embedding of q and k (v is multiplied by one) as a complex product
         pairs = torch.view_as_complex(y.float().unflatten(1, [-1, size // 2, 2]))
         y = torch.view_as_real(pairs * angles).flatten(1).to(x.dtype)
@@ -66,10 +75,17 @@ def blocks(
             parts.append(_attend_span(q[offset : offset + count], seen[0], seen[1], mask))
         y = torch.cat(parts) if len(parts) > 1 else parts[0]
         x = torch.addmm(x, y, layer.out)
-        gate_up = torch.mm(F.rms_norm(x, hidden, layer.mlp_norm, eps), layer.gate_up)
-        gate, up = gate_up.chunk(2, 1)
+        y = F.rms_norm(x, hidden, layer.mlp_norm, eps)
+        if len(layer.gate_up) == 1:
+            gate, up = torch.mm(y, layer.gate_up[0]).chunk(2, 1)
+        else:
+            gate, up = torch.mm(y, layer.gate_up[0]), torch.mm(y, layer.gate_up[1])
         x = torch.addmm(x, F.silu(gate).mul_(up), layer.down)
     return x
+
+
+def _products(x: Tensor, matrices: list[Tensor]) -> Tensor:
+    return torch.cat([torch.mm(x, one) for one in matrices], 1)
 
 
 def _attend_span(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:

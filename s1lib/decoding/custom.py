@@ -5,18 +5,42 @@ out = model.generate(**inputs, custom_generate=budget_forcing(max_tokens=512, ig
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
-from torch import LongTensor
+from torch import LongTensor, Tensor
 from transformers import PreTrainedTokenizerBase
+from transformers.generation.stopping_criteria import StopStringCriteria
+from transformers.generation.utils import GenerateDecoderOnlyOutput
 
 from s1lib.artifacts import RunError
-from s1lib.chat import S1, Delimiters, load_tokenizer
+from s1lib.chat import Delimiters, load_tokenizer
 from s1lib.decoding.forcing import Forcing
+from s1lib.decoding.hooks import Hooks
+from s1lib.decoding.load import window_of
+from s1lib.decoding.local import TorchDecoder
+from s1lib.decoding.sampling import Sampling
 
-_HEEDED = {"TemperatureLogitsWarper"}
+# logits processors that `Sampling` knows: class, its attribute, our name for it
+_KNOWN = {
+    "TemperatureLogitsWarper": ("temperature", "temperature"),
+    "TopKLogitsWarper": ("top_k", "top_k"),
+    "TopPLogitsWarper": ("top_p", "top_p"),
+    "MinPLogitsWarper": ("min_p", "min_p"),
+    "RepetitionPenaltyLogitsProcessor": ("penalty", "repetition_penalty"),
+}
+# arguments of `generate` that decode in another way, with the value that asks for nothing
+_OTHERS = {
+    "num_beams": 1, "num_beam_groups": 1, "penalty_alpha": None, "prompt_lookup_num_tokens": None,
+    "dola_layers": None, "constraints": None, "force_words_ids": None, "guidance_scale": None,
+    "output_scores": False, "output_logits": False, "output_attentions": False,
+    "output_hidden_states": False,
+}  # fmt: skip
+_UNUSED = {"attention_mask", "position_ids", "cache_position", "past_key_values", "use_cache"}
+_UNUSED |= {"logits_to_keep", "token_type_ids", "tokenizer", "synced_gpus"}
+_OURS = {"MaxLengthCriteria", "EosTokenCriteria"}  # criteria that the state machine stands for
 
 
 def budget_forcing(
@@ -24,55 +48,136 @@ def budget_forcing(
     ignore_end: int = 0,
     string: str = "Wait",
     min_tokens: int = 0,
-    delimiters: Delimiters = S1,
+    *,
+    delimiters: Delimiters | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
+    stop_strings: Sequence[str] = (),
     rows: int = 64,
-) -> Callable[..., LongTensor]:
+) -> Callable[..., LongTensor | GenerateDecoderOnlyOutput]:
     """A value for `custom_generate`: at most `max_tokens` of thinking, `ignore_end` ends ignored.
 
-    `max_new_tokens` of the call bounds the answer alone. Returns, like `generate`, the prompts
-    and what follows, padded on the right, int64 of shape (batch, longest). Left padding is left
-    out of the computation. Without a `tokenizer` the model's own is loaded. Raises `RunError`
-    for logits processors other than temperature: sampling takes `top_k=0, top_p=1.0`.
+    `max_new_tokens` of the call bounds the answer alone, `max_length` a prompt and all that follows
+    (a quarter of what it leaves is kept for the answer). Returns, like `generate`, the prompts and
+    what follows, padded on the right, int64 of shape (batch, longest); left padding is left out of
+    the computation. Logits processors, stopping criteria, `max_time`, `eos_token_id`, streamers and
+    `num_return_sequences` mean what they mean in `generate`, but `stop_strings` are given here:
+    transformers 5.19 loses the tokenizer on its way to a callable.
+
+    Without a `tokenizer` the model's own is loaded, without `delimiters` its own are used. Raises
+    `RunError` naming an argument that asks for another way of decoding, such as beams.
     """
-    forcing = Forcing(max_tokens, ignore_end, string, min_tokens, delimiters=delimiters)
+    forcing = Forcing(max_tokens, ignore_end, string, min_tokens)
 
     def generate(
         model: Any,
         input_ids: LongTensor,
         logits_processor: Any = (),
-        stopping_criteria: Any = None,
+        stopping_criteria: Any = (),
         generation_config: Any = None,
         **rest: Any,
-    ) -> LongTensor:
-        from s1lib.decoding.engine import TorchDecoder
-
-        unheeded = {type(one).__name__ for one in logits_processor} - _HEEDED
-        if unheeded:
-            raise RunError(f"budget forcing samples by temperature alone: switch off {unheeded}")
+    ) -> LongTensor | GenerateDecoderOnlyOutput:
+        called = sys._getframe(1).f_locals  # transformers 5.19 keeps two arguments to itself
+        streamer = called.get("streamer")
+        _refuse(generation_config, rest, called.get("assistant_model"))
+        words = tokenizer or load_tokenizer(model.name_or_path)
+        criteria = [one for one in stopping_criteria or () if type(one).__name__ not in _OURS]
+        if stop_strings:
+            criteria.append(StopStringCriteria(words, list(stop_strings)))
+        sampling, hooks = _sampling(generation_config, logits_processor, criteria, input_ids)
+        window = _window(model, generation_config, input_ids.shape[1])
         decoder = TorchDecoder(
             model,
-            tokenizer or load_tokenizer(model.name_or_path),
-            window=model.config.max_position_embeddings,
-            answer_tokens=generation_config.max_new_tokens or 256,
+            words,
+            window=window,
+            answer_tokens=max(1, min(256, (window - input_ids.shape[1]) // 4)),
             rows=rows,
             delimiters=delimiters,
+            hooks=hooks,
         )
+        ends: Any = generation_config.eos_token_id
+        decoder.ends = tuple([ends] if isinstance(ends, int) else ends or ())
         mask = rest.get("attention_mask")
         keep = torch.ones_like(input_ids) if mask is None else mask
         prompts = [ids[real.bool()].tolist() for ids, real in zip(input_ids, keep, strict=True)]
-        sampling = generation_config.do_sample
-        done = decoder.generate(
-            prompts,
-            forcing,
-            temperature=generation_config.temperature if sampling else 0.0,
-            seed=int(torch.randint(2**31, ())) if sampling else 0,
-        )
+        if streamer is not None:
+            said = [_streamed(decoder.stream(prompts[0], forcing, sampling), streamer)]
+        else:
+            said = [one.ids for one in decoder.generate(prompts, forcing, sampling)]
         new = torch.nn.utils.rnn.pad_sequence(
-            [torch.tensor(one.ids, dtype=torch.int64) for one in done],
+            [torch.tensor(ids, dtype=torch.int64) for ids in said],
             batch_first=True,
-            padding_value=decoder.tokenizer.pad_token_id or 0,
+            padding_value=words.pad_token_id or 0,
         )
-        return torch.cat((input_ids, new.to(input_ids.device)), 1)  # type: ignore[return-value]
+        whole: Any = torch.cat((input_ids, new.to(input_ids.device)), 1)
+        if generation_config.return_dict_in_generate:
+            return GenerateDecoderOnlyOutput(sequences=whole)
+        return whole
 
     return generate
+
+
+def _refuse(config: Any, rest: dict[str, Any], assistant: Any) -> None:
+    for name, nothing in _OTHERS.items():
+        asked = getattr(config, name, nothing)
+        if asked not in (nothing, None):
+            raise RunError(f"budget forcing cannot decode with {name}={asked}: leave it out")
+    if assistant is not None:
+        raise RunError("budget forcing cannot decode with an assistant_model: leave it out")
+    other = [name for name in rest if name not in _UNUSED and rest[name] is not None]
+    if other:
+        raise RunError(f"budget forcing reads input_ids alone: leave out {', '.join(other)}")
+
+
+def _window(model: Any, config: Any, prompt: int) -> int:
+    """The model's, or `max_length` where the caller gave one (and not transformers' default)."""
+    window, most = window_of(model.config), config.max_length
+    given = config.max_new_tokens is None and most is not None and most != prompt + 20
+    return min(window, most) if given else window
+
+
+def _sampling(
+    config: Any, processors: Iterable[Any], criteria: list[Any], input_ids: Tensor
+) -> tuple[Sampling, Hooks]:
+    """Settings of our own where they say it all, and the caller's own objects for the rest."""
+    processors = list(processors)
+    known = {type(one).__name__: one for one in processors}
+    limit = {"max_new_tokens": config.max_new_tokens}
+    settings: dict[str, Any] = {"temperature": 1.0, "seed": int(torch.randint(2**31, ()))}
+    settings = settings if config.do_sample else {}
+
+    def row(problem: int, new: Sequence[int]) -> Tensor:
+        tail = torch.tensor([list(new)], dtype=torch.int64, device=input_ids.device)
+        return torch.cat((input_ids[problem : problem + 1], tail), 1)
+
+    def process(problem: int, new: Sequence[int], logits: Tensor) -> Tensor:
+        ids = row(problem, new).to(logits.device)
+        for one in processors:
+            logits = one(ids, logits)
+        return logits
+
+    def stop(problem: int, new: Sequence[int]) -> bool:
+        return any(bool(one(row(problem, new), None)) for one in criteria)
+
+    ask = stop if criteria else None
+    if len(known) < len(processors) or known.keys() - _KNOWN or _ignores_prompt(known):
+        return Sampling(**settings, **limit), Hooks(process, ask)
+    for kind, one in known.items():
+        theirs, ours = _KNOWN[kind]
+        settings[ours] = getattr(one, theirs)
+    return Sampling(**settings, **limit), Hooks(stop=ask)
+
+
+def _ignores_prompt(known: dict[str, Any]) -> bool:
+    penalty = known.get("RepetitionPenaltyLogitsProcessor")
+    return bool(getattr(penalty, "prompt_ignore_length", None))
+
+
+def _streamed(tokens: Iterable[tuple[int, bool]], streamer: Any) -> tuple[int, ...]:
+    said = []
+    try:
+        for token, _ in tokens:
+            streamer.put(torch.tensor([token]))
+            said.append(token)
+    finally:  # whoever listens must not wait for ever
+        streamer.end()
+    return tuple(said)

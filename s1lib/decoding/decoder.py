@@ -7,26 +7,31 @@ import itertools
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from s1lib.artifacts import RunError
-from s1lib.chat import S1, Delimiters
+from s1lib.benchmarks import Problem
+from s1lib.chat import Delimiters, delimiters_of, prompt_ids
 from s1lib.decoding.draw import key
-from s1lib.decoding.forcing import Forcing, Machine, Marks, Plain, auto_budget, machine
+from s1lib.decoding.forcing import Forcing, Machine, Marks, Plain, auto_budget, machine, opens
 from s1lib.decoding.jobs import Job
 from s1lib.decoding.kept import Kept, Order
 from s1lib.decoding.marks import encode, marks
 from s1lib.decoding.record import Generation, config_hash
-from s1lib.decoding.sweep import Branches, cells, trunks
+from s1lib.decoding.sampling import GREEDY, Sampling
+from s1lib.decoding.sweep import Branches, Cell, alike, trunks
 
-Prompts = Sequence[Sequence[int]]
+Prompt = Sequence[int] | str | Sequence[Mapping[str, str]]  # token ids, a question, messages
+Problems = Sequence[Problem | Prompt]
+Done = tuple[Job, Machine]
+TAIL = 16  # tokens at the end of a prompt, where a template may close thinking
 INTERVAL = 0.2 if sys.stderr.isatty() else 5.0
 
 
@@ -39,13 +44,15 @@ class DecodeError(RunError):
 
 
 class Decoder(ABC):
-    """A model with its tokenizer. Backends implement `_run`.
+    """A model with its tokenizer. Backends implement `run`.
 
-    `window` is the context length in tokens, `answer_tokens` the answer's limit where a call
-    gives none. After a call, `paid` is the number of tokens that it sampled (shared ones once),
-    `speed` how many of them a second. With a folder in `keep` generations are kept there as they
-    end (`s1lib.decoding.kept`), and the same call again decodes only what is missing; `weights`
-    says which weights they are from.
+    `delimiters` say how its thinking opens and ends, for every call; None finds those that the
+    tokenizer has tokens for (`s1lib.chat.delimiters_of`). `ends` are the model's own ends of
+    sequence, beside the tokenizer's. `window` is the context length in tokens, `answer_tokens` the
+    answer's limit where a call gives none. After a call, `paid` is the number of tokens that it
+    sampled (shared ones once), `speed` how many of them a second. With a
+    folder in `keep` generations are kept there as they end (`s1lib.decoding.kept`), and the same
+    call again decodes only what is missing; `weights` says which weights they are from.
     """
 
     keep: Path | None = None
@@ -58,193 +65,159 @@ class Decoder(ABC):
         window: int,
         answer_tokens: int,
         ends: Sequence[int] = (),
-        delimiters: Delimiters = S1,
+        delimiters: Delimiters | None = None,
         config: dict[str, Any] | None = None,
     ) -> None:
         self.name, self.tokenizer = name, tokenizer
         self.window, self.answer_tokens = window, answer_tokens
-        self.ends, self.delimiters, self.config = tuple(ends), delimiters, config or {}
+        self.ends, self.config = tuple(ends), config or {}
+        self.delimiters = delimiters or delimiters_of(tokenizer)
         self.speed, self.paid = 0.0, 0
 
     @abstractmethod
-    def _run(self, jobs: list[Job], temperature: float) -> Iterator[tuple[Job, Machine]]:
+    def run(self, jobs: list[Job], sampling: Sampling) -> Iterator[Done]:
         """Decode all jobs; yield each finished machine (a branch's with the trunk's job)."""
+
+    def stepwise(
+        self, roots: Iterable[Machine], live: int, sampling: Sampling
+    ) -> Callable[[list[Job]], Iterator[Done]]:
+        """A `run` for machines that pause and go on, in many calls with `live` jobs at most.
+
+        `roots` are the machines that they begin with.
+        """
+        return lambda jobs: self.run(jobs, sampling)
+
+    def stream(
+        self, prompt: Prompt, forcing: Forcing | None = None, sampling: Sampling = GREEDY
+    ) -> Iterator[tuple[int, bool]]:
+        """Tokens of one generation as they come, each with whether it was forced.
+
+        Equal to `generate([prompt], forcing, sampling)`; here they come all at its end.
+        """
+        (one,) = self.generate([prompt], forcing, replace(sampling, samples=1))
+        yield from zip(one.ids, one.mask, strict=True)
 
     def generate(
         self,
-        prompts: Prompts,
+        problems: Problems,
         forcing: Forcing | None = None,
+        sampling: Sampling = GREEDY,
         *,
-        ids: Sequence[str] | None = None,
-        temperature: float = 0.0,
-        seed: int = 0,
-        samples: int = 1,
-        max_new_tokens: int | None = None,
         stop: Sequence[int] = (),
         **tags: Any,
     ) -> list[Generation]:
-        """Decode each prompt (token ids) `samples` times; results in the order of prompts.
+        """Decode each problem `sampling.samples` times, in the order of problems.
 
-        `forcing=None` is plain decoding until an end of sequence or one of the `stop` ids.
-        `max_new_tokens` bounds the answer, or with plain decoding everything. `ids` name the
-        problems and key the randomness. `tags` are further fields of `Generation`, such as
-        `benchmark`. Raises `RunError` for bad settings and prompts, before anything is decoded,
-        and `DecodeError` (with what is finished) if the backend fails.
+        A bare prompt is a problem called by its place: a sequence of token ids, a question (one
+        turn of a user), or messages. `forcing=None` is plain decoding until an end of sequence or
+        one of the `stop` ids. `tags` are further fields of `Generation`, such as `method`. Raises
+        `RunError` for bad settings and prompts, before anything is decoded, and `DecodeError`
+        (with what is finished) if the backend fails.
         """
-        names = self._names(prompts, ids)
-        found = self._marks(forcing, stop)
-        forcing = self._with_budget(forcing, prompts, found)
-        limit = self._limit(forcing, max_new_tokens)
+        exam = self._exam(problems)
+        asked = [one.prompt for one in exam]
+        found = self.marks(forcing, stop)
+        self._still_open(exam, forcing)
+        forcing = self._with_budget(forcing, asked, found)
+        limit = self._limit(forcing, sampling)
         jobs = [
             Job(
                 self._new(prompt, index, found, limit)(forcing),
                 index,
                 sample,
-                key(seed, names[index], sample),
+                key(sampling.seed, exam[index].id, sample),
             )
-            for index, prompt in enumerate(prompts)
-            for sample in range(samples)
+            for index, prompt in enumerate(asked)
+            for sample in range(sampling.samples)
         ]
-        fields = {**self._tags(forcing, temperature, seed, limit), **tags}
+        fields = {**self.fields(forcing, sampling), **tags}
 
         def results(job: Job, done: Machine) -> Iterator[tuple[Order, Generation]]:
-            name = names[job.problem]
-            yield (0, job.problem, job.sample), self._generation(done, name, job.sample, fields)
+            one = exam[job.problem]
+            own = {"benchmark": one.benchmark, **fields}
+            yield (0, job.problem, job.sample), self.generation(done, one.id, job.sample, own)
 
-        also = [sorted(stop), str(self.delimiters)]
-        return self._collect(jobs, temperature, results, [prompts, names, samples, fields, *also])
+        names = [[one.benchmark, one.id] for one in exam]
+        settings = [names, sampling.samples, fields, sorted(stop)]
+        return self._collect(jobs, sampling, results, [asked, *settings])
 
     def sweep(
         self,
-        prompts: Prompts,
-        budgets: Sequence[int | None],
-        waits: Sequence[int] = (),
-        *,
-        wait: str = "Wait",
-        protocol: Literal["paper", "harness"] = "paper",
-        grid: bool = False,
-        ids: Sequence[str] | None = None,
-        temperature: float = 0.0,
-        seed: int = 0,
-        samples: int = 1,
-        max_new_tokens: int | None = None,
+        problems: Problems,
+        cells: Sequence[Cell],
+        sampling: Sampling = GREEDY,
         **tags: Any,
     ) -> list[Generation]:
-        """All cells of `s1lib.decoding.sweep.cells` from one trunk for each problem and sample.
+        """All `cells` (see `s1lib.decoding.sweep.cells`) from one trunk per problem and sample.
 
-        Returns one generation per cell, prompt and sample, cell by cell, each the same as
-        `generate` gives with that cell's budget and waits.
+        Returns one generation per cell, problem and sample, cell by cell, each the same as
+        `generate` gives with that cell. Cells may differ in budget and waits alone; otherwise, or
+        if there are none, raises `RunError`.
         """
-        names = self._names(prompts, ids)
-        base = Forcing(wait=wait, protocol=protocol, delimiters=self.delimiters)
-        found, limit = self._marks(base, ()), self._limit(base, max_new_tokens)
-        asked = cells(budgets, waits, base, grid)
-        wanted = [self._with_budget(cell, prompts, found) or cell for cell in asked]
+        exam = self._exam(problems)
+        asked = [one.prompt for one in exam]
+        first = alike(cells)[0]
+        found, limit = self.marks(first), self._limit(first, sampling)
+        self._still_open(exam, first)
+        wanted = [self._with_budget(cell, asked, found) or cell for cell in cells]
         jobs = []
         for trunk, places in trunks(wanted):
-            for index, prompt in enumerate(prompts):
+            for index, prompt in enumerate(asked):
                 new = self._new(prompt, index, found, limit)
-                for sample in range(samples):
+                for sample in range(sampling.samples):
                     branches = Branches(new, [(place, wanted[place]) for place in places])
-                    stream = key(seed, names[index], sample)
+                    stream = key(sampling.seed, exam[index].id, sample)
                     jobs.append(Job(new(trunk), index, sample, stream, branches))
-        fields = [{**self._tags(cell, temperature, seed, limit), **tags} for cell in asked]
+        fields = [{**self.fields(cell, sampling), **tags} for cell in cells]
 
         def results(job: Job, done: Machine) -> Iterator[tuple[Order, Generation]]:
-            name = names[job.problem]
+            problem = exam[job.problem]
             for place, one in job.branches.finish() if job.branches else []:
-                row = self._generation(one, name, job.sample, fields[place])
+                own = {"benchmark": problem.benchmark, **fields[place]}
+                row = self.generation(one, problem.id, job.sample, own)
                 yield (place, job.problem, job.sample), row
 
-        return self._collect(jobs, temperature, results, [prompts, names, samples, *fields])
+        names = [[one.benchmark, one.id] for one in exam]
+        return self._collect(jobs, sampling, results, [asked, names, sampling.samples, *fields])
 
-    # --- shared by both -------------------------------------------------------------------------
+    # --- what a method needs that decodes in a way of its own (tree search) ---------------------
 
-    def _collect(
+    def marks(self, forcing: Forcing | None, stop: Sequence[int] = ()) -> Marks:
+        """All ids that are forced or end a phase."""
+        return marks(self.tokenizer, forcing, (*self.ends, *stop), self.delimiters)
+
+    def job(
         self,
-        jobs: list[Job],
-        temperature: float,
-        results: Callable[[Job, Machine], Iterable[tuple[Order, Generation]]],
-        asked: list[Any],
-    ) -> list[Generation]:
-        with contextlib.ExitStack() as stack:
-            kept = None
-            if self.keep:
-                kept = stack.enter_context(Kept(self.keep, [self.weights, *_plain(asked)]))
-            return self._collect_into(kept, jobs, temperature, results)
+        prompt: Prompt,
+        forcing: Forcing | None,
+        sampling: Sampling,
+        name: str = "0",
+    ) -> tuple[Job, dict[str, Any]]:
+        """The job of one prompt, and the fields of its row in the record."""
+        (one,) = exam = self._exam([prompt])
+        found = self.marks(forcing)
+        self._still_open(exam, forcing)
+        forcing = self._with_budget(forcing, [one.prompt], found)
+        new = self._new(one.prompt, 0, found, self._limit(forcing, sampling))
+        return Job(new(forcing), 0, 0, key(sampling.seed, name, 0)), self.fields(forcing, sampling)
 
-    def _collect_into(
-        self,
-        kept: Kept | None,
-        jobs: list[Job],
-        temperature: float,
-        results: Callable[[Job, Machine], Iterable[tuple[Order, Generation]]],
-    ) -> list[Generation]:
-        known = kept.read() if kept else {}
-        found = list(known.items())
-        start, self.paid = time.perf_counter(), 0
-        bar = tqdm(total=len(jobs), desc="decode", unit="run", leave=False, mininterval=INTERVAL)
-        left = [job for job in jobs if not all(place in known for place in _places(job))]
-        bar.update(len(jobs) - len(left))
-        try:
-            for job, done in self._run(left, temperature) if left else ():
-                new = [pair for pair in results(job, done) if pair[0] not in known]
-                if kept:
-                    kept.add(new)
-                found += new
-                bar.update(bool(new))
-                self.speed = self.paid / (time.perf_counter() - start)
-                bar.set_postfix_str(f"{self.speed:,.0f} tokens/s", refresh=False)
-        except Exception as error:  # out of memory, an engine that died: keep what is done
-            why = str(error) if isinstance(error, RunError) else f"decoding failed: {error!r}"
-            raise DecodeError(why, _in_order(found)) from error
-        finally:
-            bar.close()
-        return _in_order(found)
+    def limit(self, sampling: Sampling) -> int:
+        """The most tokens of an answer after thinking."""
+        return sampling.max_new_tokens or self.answer_tokens
 
-    def _new(
-        self, prompt: Sequence[int], index: int, found: Marks, limit: int
-    ) -> Callable[[Forcing | None], Machine]:
-        return lambda forcing: machine(prompt, forcing, found, self.window, limit, index)
-
-    def _names(self, prompts: Prompts, ids: Sequence[str] | None) -> list[str]:
-        names = [str(index) for index in range(len(prompts))] if ids is None else list(ids)
-        if len(names) != len(prompts):
-            raise RunError(f"{len(prompts)} prompts but {len(names)} ids: give one id for each")
-        empty = [name for name, prompt in zip(names, prompts, strict=True) if not len(prompt)]
-        if empty:
-            raise RunError(f"the prompt of problem {empty[0]} is empty: give at least one token")
-        return names
-
-    def _marks(self, forcing: Forcing | None, stop: Sequence[int]) -> Marks:
-        return marks(self.tokenizer, forcing, (*self.ends, *stop))
-
-    def _with_budget(
-        self, forcing: Forcing | None, prompts: Prompts, found: Marks
-    ) -> Forcing | None:
-        """In the harness's protocol, no budget means the automatic one (quirk 7)."""
-        if forcing is None or forcing.protocol == "paper" or forcing.budget is not None:
-            return forcing
-        return replace(forcing, budget=auto_budget(prompts, found, self.window))
-
-    def _limit(self, forcing: Forcing | None, max_new_tokens: int | None) -> int:
-        if max_new_tokens is not None and max_new_tokens < 1:
-            raise RunError(f"max_new_tokens={max_new_tokens} leaves no answer: use 1 or more")
-        return max_new_tokens or (self.window if forcing is None else self.answer_tokens)
-
-    def _tags(
-        self, forcing: Forcing | None, temperature: float, seed: int, limit: int
-    ) -> dict[str, Any]:
+    def fields(self, forcing: Forcing | None, sampling: Sampling) -> dict[str, Any]:
+        """Fields of `Generation` that follow from the settings of a call."""
         config = config_hash(
             model=self.name,
             window=self.window,
-            limit=limit,
+            limit=self._limit(forcing, sampling),
             forcing=forcing,
-            temperature=temperature,
-            seed=seed,
+            delimiters=self.delimiters,
+            sampling=replace(sampling, samples=1, max_new_tokens=None),
             **self.config,
         )
-        tags = {"model": self.name, "temperature": temperature, "seed": seed, "config": config}
+        tags: dict[str, Any] = {"model": self.name, "config": config}
+        tags |= {"temperature": sampling.temperature, "seed": sampling.seed}
         if forcing is None:
             return {**tags, "method": "plain", "protocol": ""}
         return {
@@ -256,9 +229,10 @@ class Decoder(ABC):
             "wait": forcing.wait if forcing.waits else "",
         }
 
-    def _generation(
+    def generation(
         self, done: Machine, name: str, sample: int, fields: dict[str, Any]
     ) -> Generation:
+        """The record's row of a finished machine."""
         start, stop, answer = done.thinking_start, done.thinking_stop, done.answer_start
         parts = [done.prompt_stop, start, stop, answer, len(done.ids)]
         if isinstance(done, Plain):
@@ -284,6 +258,90 @@ class Decoder(ABC):
             **fields,
         )
 
+    # --- shared by both -------------------------------------------------------------------------
+
+    def _collect(
+        self,
+        jobs: list[Job],
+        sampling: Sampling,
+        results: Callable[[Job, Machine], Iterable[tuple[Order, Generation]]],
+        asked: list[Any],
+    ) -> list[Generation]:
+        with contextlib.ExitStack() as stack:
+            kept = None
+            if self.keep:
+                kept = stack.enter_context(Kept(self.keep, [self.weights, *_plain(asked)]))
+            return self._collect_into(kept, jobs, sampling, results)
+
+    def _collect_into(
+        self,
+        kept: Kept | None,
+        jobs: list[Job],
+        sampling: Sampling,
+        results: Callable[[Job, Machine], Iterable[tuple[Order, Generation]]],
+    ) -> list[Generation]:
+        known = kept.read() if kept else {}
+        found = list(known.items())
+        start, self.paid = time.perf_counter(), 0
+        bar = tqdm(total=len(jobs), desc="decode", unit="run", leave=False, mininterval=INTERVAL)
+        left = [job for job in jobs if not all(place in known for place in _places(job))]
+        bar.update(len(jobs) - len(left))
+        try:
+            for job, done in self.run(left, sampling) if left else ():
+                new = [pair for pair in results(job, done) if pair[0] not in known]
+                if kept:
+                    kept.add(new)
+                found += new
+                bar.update(bool(new))
+                self.speed = self.paid / (time.perf_counter() - start)
+                bar.set_postfix_str(f"{self.speed:,.0f} tokens/s", refresh=False)
+        except Exception as error:  # out of memory, an engine that died: keep what is done
+            why = str(error) if isinstance(error, RunError) else f"decoding failed: {error!r}"
+            raise DecodeError(why, _in_order(found)) from error
+        finally:
+            bar.close()
+        return _in_order(found)
+
+    def _new(
+        self, prompt: Sequence[int], index: int, found: Marks, limit: int
+    ) -> Callable[[Forcing | None], Machine]:
+        return lambda forcing: machine(prompt, forcing, found, self.window, limit, index)
+
+    def _exam(self, problems: Problems) -> list[Problem]:
+        """Bare prompts as problems, too, in token ids. Raises `RunError` for an empty prompt."""
+        found = []
+        for place, one in enumerate(problems):
+            if not isinstance(one, Problem):
+                spoken = isinstance(one, str) or (len(one) and isinstance(one[0], Mapping))
+                ids = prompt_ids(self.tokenizer, one) if spoken else one  # type: ignore[arg-type]
+                one = Problem(str(place), tuple(ids))  # type: ignore[arg-type]
+            if not len(one.prompt):
+                raise RunError(f"the prompt of problem {one.id} is empty: give at least one token")
+            found.append(one)
+        return found
+
+    def _still_open(self, exam: list[Problem], forcing: Forcing | None) -> None:
+        """Raise `RunError` for a prompt whose template has ended thinking before it began."""
+        close = self.delimiters.answer
+        for one in exam:
+            tail = str(self.tokenizer.decode(list(one.prompt[-TAIL:]))) if forcing else ""
+            if tail.rstrip().endswith(close):
+                raise RunError(
+                    f"the prompt of problem {one.id} ends in {close!r}, so that nothing is left to "
+                    "think: leave it out (enable_thinking=True in some chat templates)"
+                )
+
+    def _with_budget(
+        self, forcing: Forcing | None, prompts: Sequence[Sequence[int]], found: Marks
+    ) -> Forcing | None:
+        """In the harness's protocol, no budget means the automatic one (quirk 7)."""
+        if forcing is None or forcing.protocol == "paper" or forcing.budget is not None:
+            return forcing
+        return replace(forcing, budget=auto_budget(prompts, found, self.window))
+
+    def _limit(self, forcing: Forcing | None, sampling: Sampling) -> int:
+        return self.limit(sampling) if forcing else sampling.max_new_tokens or self.window
+
     def _text(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
 
@@ -291,12 +349,18 @@ class Decoder(ABC):
         """Where roles begin in what a model wrote without forcing, delimiters if it wrote any."""
         opening, closing = self._delimiters
         thinking = start + len(opening)
-        if not closing or tuple(ids[start:thinking]) != opening:
+        if closing and opening and opens(ids[:start], opening, self._newline):
+            thinking = start  # the prompt has opened it
+        elif not closing or tuple(ids[start:thinking]) != opening:
             return [start, start, start, start, len(ids)]
         stop = _find(ids, closing, thinking)
         if stop < 0:
             return [start, thinking, len(ids), len(ids), len(ids)]
         return [start, thinking, stop, stop + len(closing), len(ids)]
+
+    @cached_property
+    def _newline(self) -> tuple[int, ...]:
+        return encode(self.tokenizer, "\n")
 
     @cached_property
     def _delimiters(self) -> tuple[tuple[int, ...], tuple[int, ...]]:

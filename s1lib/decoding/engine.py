@@ -15,23 +15,23 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from s1lib.artifacts import RunError
-from s1lib.chat import S1, Delimiters
-from s1lib.decoding.decoder import Decoder
 from s1lib.decoding.draw import draw, uniform
-from s1lib.decoding.forcing import DONE, GO_ON, Machine, Marks, Move
+from s1lib.decoding.forcing import DONE, GO_ON, Machine, Move
+from s1lib.decoding.hooks import Hooks
 from s1lib.decoding.jobs import Job
-from s1lib.decoding.lanes import deal, lanes, side_by_side
-from s1lib.decoding.network import Chunk, Network
+from s1lib.decoding.network import BLOCK, Chunk, Network
+from s1lib.decoding.prefixes import Prefixes
+from s1lib.decoding.sampling import GREEDY, Sampling
 
 NEVER = np.iinfo(np.int64).max
-GROUP = 16  # rows that attention reads to the same length; measured on two cores
+PREFILL = 4096  # tokens fed in one step beyond one per row, about
+FIRST = 1024  # positions for which a cache has room at first
+NONE = Hooks()
 
 
 @dataclass
@@ -46,16 +46,23 @@ class Row:
 class Engine:
     """Runs jobs on a `Network`, `rows` at a time; yields each machine as it is done.
 
-    `prefill` bounds the tokens fed in one step beyond one per row. Raises `RunError` naming the
-    prompt whose logits are not numbers.
+    `longest` is what no sequence exceeds, `kept` the size of the prefix cache. Raises `RunError`
+    naming the prompt whose logits are not numbers.
     """
 
     def __init__(
-        self, network: Network, rows: int, columns: int, temperature: float, prefill: int = 4096
+        self,
+        network: Network,
+        rows: int,
+        longest: int,
+        sampling: Sampling = GREEDY,
+        hooks: Hooks = NONE,
+        kept: int = 0,
     ) -> None:
-        self.network, self.size, self.prefill = network, rows, prefill
-        self.temperature = temperature
-        network.reserve(rows, columns)
+        self.network, self.size, self.longest = network, rows, longest
+        self.sampling, self.hooks = sampling, hooks
+        network.reserve(rows + kept, min(longest, FIRST))
+        self.prefixes = Prefixes(network, rows, kept) if kept else None
         self.rows: list[Row] = []
         self.length = np.zeros(rows, np.int64)  # position of the last token, which is fed next
         self.fed = np.zeros(rows, np.int64)  # positions that the cache holds
@@ -63,29 +70,44 @@ class Engine:
         self.free = np.zeros(rows, np.int64)  # position before which an end is banned
         self.keys = np.zeros(rows, np.uint64)
         self.tokens = np.zeros(rows, np.int64)
+        self.seen: torch.Tensor | None = None  # tokens of each row, where repeating costs
+        if sampling.repetition_penalty != 1:
+            shape = rows, network.vocabulary
+            self.seen = torch.zeros(shape, dtype=torch.bool, device=network.device)
         self.sampled = self.steps = 0
 
     def run(self, jobs: list[Job]) -> Iterator[tuple[Job, Machine]]:
-        queue = deque(jobs)
-        if jobs:
-            self._watch(jobs[0].machine.marks)
-        while queue or self.rows:
-            yield from self._admit(queue)
-            if self.rows:
-                yield from self._step()
+        """Decode all jobs; yields each finished machine, a branch's with the trunk's job."""
+        self.begin(jobs)
+        while self.busy:
+            yield from self.advance()
 
-    def _watch(self, marks: Marks) -> None:
-        vocabulary = self.network.head.shape[1]
-        self.watched = np.zeros(vocabulary, bool)
-        self.watched[[token for token in marks.watched if token < vocabulary]] = True
-        inside = [token for token in sorted(marks.banned) if token < vocabulary]
+    def begin(self, jobs: list[Job]) -> None:
+        """Take jobs on; `advance` decodes one token of each that has found a row."""
+        self.queue = deque(jobs)
+        if not jobs:
+            return
+        marks, vocabulary = jobs[0].machine.marks, self.network.vocabulary
+        self.stops = np.zeros(vocabulary, bool)
+        self.stops[[token for token in marks.stop_token_ids if token < vocabulary]] = True
+        inside = [token for token in sorted(marks.banned_token_ids) if token < vocabulary]
         self.banned = torch.tensor(inside, dtype=torch.int64, device=self.network.device)
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.queue or self.rows)
+
+    def advance(self) -> Iterator[tuple[Job, Machine]]:
+        """One token for each row, after new ones were let in; yields what is done."""
+        yield from self._admit(self.queue)
+        if self.rows:
+            yield from self._step()
 
     # --- rows come and go -----------------------------------------------------------------------
 
     def _admit(self, queue: deque[Job]) -> Iterator[tuple[Job, Machine]]:
         fresh = 0
-        while len(self.rows) < self.size and fresh < self.prefill:
+        while len(self.rows) < self.size and fresh < PREFILL:
             if queue:
                 twin = self._twin(queue[0].problem)
                 if twin is not None and not self.fed[twin]:
@@ -93,7 +115,9 @@ class Engine:
                 job = queue.popleft()
                 move = job.machine.start()
                 index = self._append(Row(job, job.machine, job.machine.ids))
-                if twin is not None:
+                if self.prefixes:
+                    self.fed[index] = self.prefixes.take(job.machine.ids, index)
+                if twin is not None and not self.fed[index]:
                     self._fork(twin, index)
                 alive = yield from self._settle(index, move, job.machine.phase != "thinking")
                 if not alive:
@@ -138,8 +162,11 @@ class Engine:
         self.length[index] = len(machine.ids) - 1
         self.fed[index] = min(self.fed[index], self.length[index])
         self.tokens[index] = machine.ids[-1]
-        self.due[index] = self.length[index] + machine.patience
-        self.free[index] = self.length[index] + machine.ban
+        self.due[index] = self.length[index] + machine.max_tokens
+        self.free[index] = self.length[index] + machine.min_tokens
+        if self.seen is not None:
+            self.seen[index] = False
+            self.seen[index, machine.ids] = True
 
     def _leave(self, index: int) -> None:
         """Close the gap: the longest row of each later group moves up into it."""
@@ -159,11 +186,14 @@ class Engine:
         self.rows[target] = self.rows[source]
         for state in (self.length, self.fed, self.due, self.free, self.keys, self.tokens):
             state[target] = state[source]
+        if self.seen is not None:
+            self.seen[target] = self.seen[source]
 
     # --- one token for each row -----------------------------------------------------------------
 
     def _step(self) -> Iterator[tuple[Job, Machine]]:
         live = len(self.rows)
+        self._make_room(int(self.length[:live].max()) + 1)
         tokens = self._sample(live)
         self.steps += 1
         self.sampled += live
@@ -171,50 +201,65 @@ class Engine:
         self.length[:live] += 1
         for row, token in zip(self.rows, tokens.tolist(), strict=True):
             row.pending.append(token)
-        events = self.watched[tokens] | (self.length[:live] >= self.due[:live])
+        events = self.stops[tokens] | (self.length[:live] >= self.due[:live])
+        ended = self._ended()
+        events[ended] = True
         if events.any():
-            yield from self._ask(np.flatnonzero(events))
+            yield from self._ask(np.flatnonzero(events), set(ended))
 
     @torch.inference_mode()
     def _sample(self, live: int) -> np.ndarray:
         """The next token of each row, int64 of shape (live,)."""
         logits, chance = self._forward(live), None
+        # 1. What the caller's processors and the machines allow
+        if self.hooks.process:
+            parts = zip(self.rows, logits.split(1), strict=True)
+            logits = torch.cat([self.hooks.process(*_new(row), part) for row, part in parts])
         held = np.flatnonzero(self.free[:live] > self.length[:live])
         if len(held):
             at = torch.from_numpy(held).to(logits.device)
             logits[at[:, None], self.banned] = float("-inf")
-        if self.temperature:
+        # 2. The choice, by random numbers that belong to one place each
+        if self.sampling.temperature:
             chance = uniform(self.keys[:live], self.length[:live] + 1)
-        chosen, check = draw(logits, self.temperature, chance)
+        seen = None if self.seen is None else self.seen[:live]
+        chosen, check = draw(logits, self.sampling, chance, seen)
+        if self.seen is not None:
+            self.seen[torch.arange(live), chosen] = True
+        # 3. No numbers, no token
         numbers = check.float().cpu().numpy()  # NumPy knows no bfloat16
         if np.isnan(numbers).any():
             self._not_a_number(int(np.flatnonzero(np.isnan(numbers))[0]))
         return chosen.cpu().numpy()
 
     def _forward(self, live: int) -> torch.Tensor:
-        tokens, places = [self.tokens[:live]], [self.length[:live]]
-        rows, chunks, offset = [np.arange(live)], [], live
+        # 1. What the cache lacks of each row before its last token
+        chunks = []
         for index in np.flatnonzero(self.fed[:live] < self.length[:live]).tolist():
             start, stop = int(self.fed[index]), int(self.length[index])
-            tokens.append(np.asarray(self.rows[index].ids[start:stop]))
-            places.append(np.arange(start, stop))
-            rows.append(np.full(stop - start, index))
-            chunks.append(Chunk(index, start, stop - start, offset))
-            offset += stop - start
+            chunks.append(Chunk(index, start, self.rows[index].ids[start:stop]))
+        # 2. The model
         self.fed[:live] = self.length[:live] + 1
-        flat = torch.from_numpy(np.stack([np.concatenate(x) for x in (tokens, places, rows)]))
-        flat = flat.to(self.network.device, non_blocking=True)
-        return self.network.forward(
-            flat[0], flat[1], flat[2], live, chunks, self.length[:live].tolist()
-        )
+        return self.network.step(self.tokens[:live], self.length[:live], chunks)
 
-    def _ask(self, indices: np.ndarray) -> Iterator[tuple[Job, Machine]]:
+    def _make_room(self, needed: int) -> None:
+        if needed > self.network.columns:
+            wanted = max(needed, self.network.columns * 3 // 2)
+            self.network.reserve(self.size, min(self.longest, -(-wanted // BLOCK) * BLOCK))
+
+    def _ended(self) -> list[int]:
+        """Rows that the caller's own criteria end here."""
+        stop = self.hooks.stop
+        return [i for i, row in enumerate(self.rows) if stop(*_new(row))] if stop else []
+
+    def _ask(self, indices: np.ndarray, ended: set[int]) -> Iterator[tuple[Job, Machine]]:
         gone = []
         for index in indices.tolist():
             row = self.rows[index]
             row.machine.extend(row.pending[:-1])
             thinking = row.machine.phase == "thinking"
-            move = row.machine.push(row.pending[-1])
+            take = row.machine.halt if index in ended else row.machine.push
+            move = take(row.pending[-1])
             thought = thinking and row.machine.phase != "thinking"
             self.fed[index] = min(self.fed[index], len(row.machine.ids) - len(move.force))
             alive = yield from self._settle(index, move, thought)
@@ -228,6 +273,8 @@ class Engine:
     ) -> Generator[tuple[Job, Machine], None, bool]:
         """Yield what is done; turn to what is waiting. False if the row has nothing left."""
         row = self.rows[index]
+        if self.prefixes and row.machine.paused:
+            self.prefixes.put(row.machine.ids, index, int(self.fed[index]))
         if thought and row.job.branches:
             leaves = row.job.branches(row.machine)
             row.waiting = sorted(leaves, key=lambda leaf: leaf.thinking_stop)
@@ -246,11 +293,16 @@ class Engine:
 
     def _not_a_number(self, index: int) -> None:
         row = self.rows[index]
-        self.network.cache = []  # a masked position that is not a number still spoils a product
+        self.network.clear()  # a masked position that is not a number still spoils a product
         raise RunError(
             f"the model's logits for prompt {row.job.problem} are not numbers after "
             f"{len(row.machine.ids) + len(row.pending)} tokens: check its weights and dtype"
         )
+
+
+def _new(row: Row) -> tuple[int, list[int]]:
+    """A row's problem, and its ids after the prompt."""
+    return row.job.problem, row.machine.ids[row.machine.prompt_stop :] + row.pending
 
 
 def _shared(first: list[int], second: list[int]) -> int:
@@ -259,49 +311,3 @@ def _shared(first: list[int], second: list[int]) -> int:
         return len(second)
     pairs = zip(first, second, strict=False)
     return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))
-
-
-class TorchDecoder(Decoder):
-    """A Hugging Face causal LM in this process, on CPU or CUDA.
-
-    `rows` sequences are decoded side by side, on a CPU in each of two lanes (`lanes.py`). `model`
-    must be on its device, in its dtype, and is only read.
-    """
-
-    def __init__(
-        self,
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        *,
-        window: int,
-        answer_tokens: int,
-        rows: int = 64,
-        name: str = "",
-        delimiters: Delimiters = S1,
-    ) -> None:
-        ends: Any = getattr(model.generation_config, "eos_token_id", None)
-        super().__init__(
-            name or str(model.name_or_path),
-            tokenizer,
-            window,
-            answer_tokens,
-            [ends] if isinstance(ends, int) else ends or [],
-            delimiters,
-            {"dtype": str(model.dtype).removeprefix("torch.")},
-        )
-        self.rows = rows
-        self.network = Network(model, len(tokenizer), GROUP if model.device.type == "cpu" else rows)
-
-    def _run(self, jobs: list[Job], temperature: float) -> Iterator[tuple[Job, Machine]]:
-        if not jobs:
-            return
-        columns = max(job.machine.longest for job in jobs)
-        parts = [part for part in deal(jobs, lanes(self.network.device, len(jobs))) if part]
-        engines: list[Engine] = []
-        for part in parts:
-            most = sum(1 if job.branches is None else len(job.branches) for job in part)
-            network = self.network.twin() if engines else self.network
-            engines.append(Engine(network, max(1, min(self.rows, most)), columns, temperature))
-        for done in side_by_side(engines, parts):
-            self.paid = sum(engine.sampled for engine in engines)
-            yield done

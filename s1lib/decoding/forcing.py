@@ -30,7 +30,6 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from s1lib.artifacts import RunError
-from s1lib.chat import S1, Delimiters
 
 RESERVE = 100  # positions kept for the answer when thinking would fill the window (reference)
 
@@ -42,6 +41,7 @@ class Forcing:
     `waits` ends of thinking are ignored and `wait` (may be empty) is appended instead; no end
     is allowed before `minimum` thinking tokens. `steps=True` is the step-conditional format:
     thinking opens with a bare turn start and ends at the header `0 steps left` (appendix E.1).
+    How thinking opens and ends otherwise is the decoder's to know (`Decoder.delimiters`).
     """
 
     budget: int | None = None
@@ -50,7 +50,6 @@ class Forcing:
     minimum: int = 0
     protocol: Literal["paper", "harness"] = "paper"
     steps: bool = False
-    delimiters: Delimiters = S1
 
     def __post_init__(self) -> None:
         if self.protocol not in ("paper", "harness"):
@@ -78,14 +77,24 @@ class Marks:
     ends_line: Callable[[int], bool]
 
     @property
-    def watched(self) -> frozenset[int]:
+    def stop_token_ids(self) -> frozenset[int]:
         """Ids at which a machine must be asked; all others it takes in bulk (`extend`)."""
         return self.ends | {stop[-1] for stop in self.stops}
 
     @property
-    def banned(self) -> frozenset[int]:
-        """Ids that may not be sampled while `Machine.ban` is above zero."""
+    def banned_token_ids(self) -> frozenset[int]:
+        """Ids that may not be sampled while `Machine.min_tokens` is above zero."""
         return self.ends | {stop[0] for stop in self.stops}
+
+    def opened(self, prompt: Sequence[int]) -> bool:
+        """Whether a prompt ends in the opening, as that of a template which opens thinking."""
+        return opens(prompt, self.opening, self.newline)
+
+
+def opens(prompt: Sequence[int], opening: Sequence[int], newline: Sequence[int]) -> bool:
+    """Whether `prompt` ends in `opening` (not empty), with or without `newline`."""
+    ends = [list(opening), [*opening, *newline]]
+    return len(opening) > 0 and any(list(prompt[-len(end) :]) == end for end in ends)
 
 
 class Move(NamedTuple):
@@ -104,8 +113,11 @@ class Machine:
 
     `ids` is the whole sequence. A token that ends a phase is taken off again, so after a move
     the backend keeps its cache up to `len(ids) - len(move.force)` and feeds the rest.
+    A prompt that opens thinking itself is not given a second opening.
     Raises `RunError` naming prompt number `index` if the window has no room for an answer.
     """
+
+    paused = False  # whether it is done for now and may go on (tree search)
 
     def __init__(
         self,
@@ -125,7 +137,8 @@ class Machine:
         self.ignored: list[int] = []
         self.thinking_end = self.answer_end = ""
         self.prompt_stop = len(prompt)
-        self.thinking_start = self.thinking_stop = self.prompt_stop + len(marks.opening)
+        self.opening = () if not forcing.steps and marks.opened(prompt) else marks.opening
+        self.thinking_start = self.thinking_stop = self.prompt_stop + len(self.opening)
         self.answer_start = -1
         self._fresh = self._round = self.thinking_start
         self._room = self._room_for_thinking(index)
@@ -142,10 +155,10 @@ class Machine:
 
     def start(self) -> Move:
         """The ids forced before anything is sampled."""
-        self._force(self.marks.opening)
+        self._force(self.opening)
         self._fresh = self._round = len(self.ids)
-        opening = Move(self.marks.opening)
-        return opening if self.patience else self._close(self._limit, opening.force)
+        opening = Move(self.opening)
+        return opening if self.max_tokens else self._close(self._limit, opening.force)
 
     def push(self, token: int) -> Move:
         """Take one sampled token."""
@@ -153,20 +166,30 @@ class Machine:
         self.ids.append(token)
         return self._think(token) if self.phase == "thinking" else self._answer(token)
 
+    def halt(self, token: int) -> Move:
+        """Take one last sampled token: the caller's own criteria end the sequence with it."""
+        self.sampled.append(token)
+        self.ids.append(token)
+        if self.phase == "thinking":
+            self.thinking_end, self.thinking_stop = "stopped", len(self.ids)
+            self.answer_start = len(self.ids)
+        self.answer_end, self.phase = "stopped", "done"
+        return DONE
+
     def extend(self, tokens: Sequence[int]) -> None:
-        """Take sampled tokens that cannot matter: fewer than `patience`, none of them watched."""
-        if len(tokens) >= self.patience:
-            raise ValueError(f"{len(tokens)} tokens at once, but patience is {self.patience}")
+        """Take sampled tokens that cannot matter: fewer than `max_tokens`, no stop token."""
+        if len(tokens) >= self.max_tokens:
+            raise ValueError(f"{len(tokens)} tokens at once, but max_tokens is {self.max_tokens}")
         self.sampled += tokens
         self.ids += tokens
 
     def replay(self, sampled: Sequence[int]) -> None:
         """Push the tokens of a longer run until thinking ends here too."""
-        watched, start = self.marks.watched, 0
-        events = [i for i, token in enumerate(sampled) if token in watched]
+        stops, start = self.marks.stop_token_ids, 0
+        events = [i for i, token in enumerate(sampled) if token in stops]
         for event in [*events, len(sampled) - 1]:
             while start <= event and self.phase == "thinking":
-                quiet = min(event - start, self.patience - 1)
+                quiet = min(event - start, self.max_tokens - 1)
                 self.extend(sampled[start : start + quiet])
                 self.push(sampled[start + quiet])
                 start += quiet + 1
@@ -179,14 +202,19 @@ class Machine:
         )
 
     @property
-    def patience(self) -> int:
-        """How many tokens, none of them watched, can be sampled up to the next count's end."""
+    def max_tokens(self) -> int:
+        """How many tokens, no stop token among them, can be sampled up to the next count's end."""
         if self.phase == "thinking":
             budget = self.forcing.budget
             return (self._room if budget is None else min(budget, self._room)) - self.thought
         return min(self.answer_tokens, self.window - self.answer_start) - (
             len(self.ids) - self.answer_start
         )
+
+    @property
+    def longest_stop(self) -> int:
+        """How many tokens at most are taken off again as an end of thinking."""
+        return max(map(len, self.marks.stops), default=1)
 
     @property
     def longest(self) -> int:
@@ -197,8 +225,8 @@ class Machine:
         return min(self.window, around + thinking + self.answer_tokens)
 
     @property
-    def ban(self) -> int:
-        """How many of the next tokens may not be an end: `marks.banned` is masked so long."""
+    def min_tokens(self) -> int:
+        """How many of the next tokens may not be an end (`marks.banned_token_ids`)."""
         if self.phase != "thinking":
             return 0
         held = bool(self.ignored) and len(self.ids) == self._round
@@ -218,7 +246,7 @@ class Machine:
             if token in self.marks.ends:
                 return self._close("eos")
             return self._close("steps" if stop in self.marks.stops[1:] else "delimiter")
-        return GO_ON if self.patience else self._close(self._limit)
+        return GO_ON if self.max_tokens else self._close(self._limit)
 
     def _stop(self, token: int) -> tuple[int, ...]:
         """The ids at the end of the sequence, sampled since the last forced one, that end it."""
@@ -232,10 +260,10 @@ class Machine:
 
     def _ignore(self) -> Move:
         self.ignored.append(self.thought)
-        string = self.marks.wait[: self.patience]
+        string = self.marks.wait[: self.max_tokens]
         self._force(string)
         self._fresh = self._round = len(self.ids)
-        return Move(string) if self.patience else self._close(self._limit, string)
+        return Move(string) if self.max_tokens else self._close(self._limit, string)
 
     def _close(self, why: str, before: tuple[int, ...] = ()) -> Move:
         """End thinking and force the way into the answer; `before` was forced just now."""
@@ -249,7 +277,7 @@ class Machine:
             closing = newline + self.marks.final
         self._force(closing)
         self.answer_start, self.phase = len(self.ids), "answer"
-        if self.patience > 0:
+        if self.max_tokens > 0:
             return Move(before + closing)
         self._finish()
         return Move(before + closing, done=True)
@@ -259,7 +287,7 @@ class Machine:
             self.ids.pop()
             self.answer_end, self.phase = "eos", "done"
             return DONE
-        if self.patience:
+        if self.max_tokens:
             return GO_ON
         self._finish()
         return DONE
@@ -281,14 +309,14 @@ class HarnessMachine(Machine):
         return self.window
 
     @property
-    def patience(self) -> int:
+    def max_tokens(self) -> int:
         if self.phase != "thinking":
-            return super().patience
+            return super().max_tokens
         budget, room = self.forcing.budget, self._room - self.thought
         return room if budget is None else min(budget - (len(self.ids) - self._round), room)
 
     @property
-    def ban(self) -> int:
+    def min_tokens(self) -> int:
         if self.phase != "thinking":
             return 0
         minimum = max(self.forcing.minimum, int(self.forcing.waits > 0))
@@ -299,7 +327,7 @@ class HarnessMachine(Machine):
         string = self.marks.wait[: self._room - self.thought]
         self._force(string)
         self._fresh = self._round = len(self.ids)
-        return Move(string) if self.patience else self._close(self._limit, string)
+        return Move(string) if self.max_tokens else self._close(self._limit, string)
 
     def _close(self, why: str, before: tuple[int, ...] = ()) -> Move:
         trace = self.ids[self.thinking_start :]

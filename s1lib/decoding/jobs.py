@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from s1lib.artifacts import RunError
 from s1lib.decoding.forcing import Machine
@@ -35,6 +36,12 @@ def one_id_stops(machine: Machine) -> None:
     banned = forcing and (forcing.waits or forcing.minimum)
     if banned and any(len(stop) > 1 for stop in machine.marks.stops):
         raise RunError(
-            f"{forcing.delimiters.answer!r} is several tokens long, and vLLM can only ban single "
-            "ones: use the torch backend, or a delimiter that begins with a special token"
+            "the end of thinking is several tokens long, and vLLM can only ban single ones: use "
+            "the torch backend, or delimiters that begin with a special token"
         )
+
+
+def end_ids(config: Any) -> list[int]:
+    """The ends of sequence that a model's generation config names."""
+    ends = getattr(config, "eos_token_id", None)
+    return [ends] if isinstance(ends, int) else list(ends or [])

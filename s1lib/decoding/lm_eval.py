@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,9 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from s1lib.artifacts import RunError, write_text
+from s1lib.benchmarks import Problem
 from s1lib.chat import S1, Delimiters
 from s1lib.decoding.record import Generation
-
-Answers = dict[str, tuple[str, str]]
 
 
 def read_samples(
@@ -28,8 +27,8 @@ def read_samples(
     tokenizer: PreTrainedTokenizerBase,
     delimiters: Delimiters = S1,
     benchmark: str = "",
-) -> tuple[list[Generation], Answers]:
-    """The generations of a `samples_<task>_<date>.jsonl`, and the references by problem.
+) -> tuple[list[Generation], list[Problem]]:
+    """The generations of a `samples_<task>_<date>.jsonl`, and its problems (without prompts).
 
     Several responses of one document become samples 0, 1, ... The harness writes a document once
     for each of its filters, which look at the same responses; those of the first are read. Such
@@ -40,7 +39,7 @@ def read_samples(
     path = Path(path)
     task = benchmark or re.sub(r"^samples_|_\d{4}-\d\d-\d\d.*$", "", path.stem)
     found: list[Generation] = []
-    answers: Answers = {}
+    problems: dict[str, Problem] = {}
     samples: Counter[str] = Counter()
     for number, row in _rows(path):
         try:
@@ -49,7 +48,8 @@ def read_samples(
             reason = error.args[0] if type(error) is ValueError else "is no sample of lm-eval"
             raise RunError(f"{path.name}, line {number} {reason}: cut it") from None
         key = sha256(name.encode("utf-8", "replace")).hexdigest()[:16]
-        if answers.setdefault(key, (target, _kind(target)))[0] != target:
+        problem = Problem(key, (), task, name, target, _kind(target))
+        if problems.setdefault(key, problem).answer != target:
             raise RunError(
                 f"{path.name}, line {number} has another target than an earlier line with the same"
                 " question: keep one of the two"
@@ -59,7 +59,7 @@ def read_samples(
             samples[key] += 1
     if not found:
         raise RunError(f"{path.name} holds no sample: was the run that wrote it stopped?")
-    return found, answers
+    return found, list(problems.values())
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -147,6 +147,12 @@ def _generation(
     )
 
 
+def _is_likelihood(response: Any) -> bool:
+    """Whether a response is the pair of a loglikelihood request, such as ["-3.1", "False"]."""
+    pair = isinstance(response, list) and len(response) == 2
+    return pair and str(response[1]) in ("True", "False")
+
+
 def _kind(target: str) -> str:
     if re.fullmatch(r"\(?[A-J]\)?", target.strip()):
         return "choice"
@@ -157,26 +163,26 @@ def write_samples(
     path: str | Path,
     generations: Iterable[Generation],
     tokenizer: PreTrainedTokenizerBase,
-    problems: Mapping[str, tuple[str, str]],
+    problems: Iterable[Problem],
 ) -> Path:
     """Write generations of one setting, one line per problem with all its samples.
 
-    `problems` maps a problem's id to (question, answer). Thinking and answer are written as the
-    reference's harness logs them: text from the opening delimiter to the end of the answer.
+    Thinking and answer are written as the reference's harness logs them: text from the opening
+    delimiter to the end of the answer.
     """
+    known = {one.id: one for one in problems}
     rows: dict[str, dict[str, Any]] = {}
     for one in generations:
-        if one.id not in problems:
+        if one.id not in known:
             raise RunError(
                 f"no question for problem {one.id}: are record and benchmark of one run?"
             )
-        question, answer = problems[one.id]
         row = rows.setdefault(
             one.id,
             {
                 "doc_id": len(rows),
-                "doc": {"question": question},
-                "target": answer,
+                "doc": {"question": known[one.id].question},
+                "target": known[one.id].answer,
                 "arguments": [[str(tokenizer.decode(list(one.prompt))), {}]],
                 "resps": [[]],
                 "filtered_resps": [],

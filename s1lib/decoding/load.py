@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s1lib.artifacts import RunError, digest
-from s1lib.chat import S1, Delimiters, load_tokenizer, model_path
+from s1lib.chat import Delimiters, load_tokenizer, model_path
 from s1lib.decoding.decoder import Decoder
 
 if TYPE_CHECKING:
@@ -22,42 +22,58 @@ def load_decoder(
     answer_tokens: int = 0,
     rows: int = 0,
     dtype: str = "",
-    device: str = "",
-    delimiters: Delimiters = S1,
+    delimiters: Delimiters | None = None,
+    **options: Any,
 ) -> Decoder:
     """A decoder for the model `name` (see `s1lib.chat.model_path`).
 
     What is not given comes from `book`; without a book, from the model (window) or from
-    defaults: the torch backend, 64 rows, fp32, answers of 256 tokens, CUDA if there is one. With
-    a book, the backends for large models keep what they have decoded in `<run>/store/decoded`.
+    defaults: the torch backend, 64 rows, answers of 256 tokens, and fp32 in torch, the dtype of
+    the weights in vLLM. `dtype="auto"` is that of the weights in both. Without `delimiters` those
+    that the tokenizer has tokens for are taken.
+
+    `options` go to the backend: to `from_pretrained` (`device_map`, `gguf_file`,
+    `quantization_config`; `device` alone is CUDA if there is one), to `vllm.LLM`
+    (`tensor_parallel_size`), or to the server (`url`). With a book, the backends for large models
+    keep what they have decoded in `<run>/store/decoded`.
     """
     given = {"window": window, "answer_tokens": answer_tokens, "rows": rows, "dtype": dtype}
-    settings: dict[str, Any] = {"window": 0, "answer_tokens": 256, "rows": 64, "dtype": "float32"}
+    backend = backend or (book.roles.decoder if book is not None else "torch")
+    settings: dict[str, Any] = {"window": 0, "answer_tokens": 256, "rows": 64}
+    settings["dtype"] = "float32" if backend == "torch" else "auto"
     if book is not None:
         ours = book.evaluation
         settings |= {"window": ours.window, "answer_tokens": ours.answer_tokens}
         settings |= {"rows": ours.rows, "dtype": ours.dtype}
     settings |= {key: value for key, value in given.items() if value}
-    backend = backend or (book.roles.decoder if book is not None else "torch")
+    settings["delimiters"] = delimiters
     if backend == "torch":
-        return _torch(name, device, delimiters, **settings)
+        return _torch(name, settings, **options)
     if backend not in ("server", "vllm"):
         raise RunError(f"no decoder {backend!r}: use torch, vllm or server")
-    tokenizer, config = load_tokenizer(name), _config(name)
-    settings["window"] = settings["window"] or config.max_position_embeddings
+    config = _config(name)
+    settings["window"] = settings["window"] or window_of(config)
+    settings["ends"] = _ends(name)
     decoder: Decoder
     if backend == "server":
         from s1lib.decoding.server import ServerDecoder
 
-        beyond = range(len(tokenizer), config.vocab_size)  # its padded vocabulary
-        decoder = ServerDecoder(name, tokenizer, delimiters=delimiters, beyond=beyond, **settings)
+        tokenizer = load_tokenizer(name)
+        size = config.get_text_config().vocab_size
+        beyond = range(len(tokenizer), size)  # its padded vocabulary
+        decoder = ServerDecoder(name, tokenizer, beyond=beyond, **settings, **options)
     else:
         from s1lib.decoding.vllm import VllmDecoder
 
-        decoder = VllmDecoder(name, tokenizer, delimiters=delimiters, **settings)
+        decoder = VllmDecoder(name, load_tokenizer(name), **settings, **options)
     if book is not None:  # hours of decoding survive what may happen to a server
         decoder.keep, decoder.weights = book.run / "store" / "decoded", _weights(name)
     return decoder
+
+
+def window_of(config: Any) -> int:
+    """The context length of a model, in tokens; 4,096 for one that names no limit."""
+    return getattr(config.get_text_config(), "max_position_embeddings", None) or 4096
 
 
 def _weights(name: str) -> str:
@@ -72,29 +88,36 @@ def _config(name: str) -> Any:
     return AutoConfig.from_pretrained(model_path(name))
 
 
-def _torch(
-    name: str,
-    device: str,
-    delimiters: Delimiters,
-    *,
-    window: int,
-    answer_tokens: int,
-    rows: int,
-    dtype: str,
-) -> Decoder:
+def _ends(name: str) -> list[int]:
+    """The ends that the model's generation config names, if it has one."""
+    from transformers import GenerationConfig
+
+    from s1lib.decoding.jobs import end_ids
+
+    try:
+        return end_ids(GenerationConfig.from_pretrained(model_path(name)))
+    except OSError:
+        return end_ids(_config(name))
+
+
+def _torch(name: str, settings: dict[str, Any], device: str = "", **options: Any) -> Decoder:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from s1lib.decoding.engine import TorchDecoder
+    from s1lib.decoding.local import TorchDecoder
 
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    model: Any = AutoModelForCausalLM.from_pretrained(model_path(name), dtype=getattr(torch, dtype))
-    return TorchDecoder(
-        model.to(where).eval(),
-        load_tokenizer(name),
-        window=min(window or 10**9, model.config.max_position_embeddings),
-        answer_tokens=answer_tokens,
-        rows=rows,
-        name=name,
-        delimiters=delimiters,
-    )
+    tokenizer: Any
+    if "gguf_file" in options:
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(model_path(name), gguf_file=options["gguf_file"])
+    else:
+        tokenizer = load_tokenizer(name)
+    dtype = settings.pop("dtype")
+    kind = dtype if dtype == "auto" else getattr(torch, dtype)
+    model: Any = AutoModelForCausalLM.from_pretrained(model_path(name), dtype=kind, **options)
+    if "device_map" not in options and getattr(model, "hf_quantizer", None) is None:
+        model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    most = window_of(model.config)
+    settings["window"] = min(settings["window"] or most, most)
+    return TorchDecoder(model.eval(), tokenizer, name=name, **settings)

@@ -13,15 +13,21 @@ from functools import cache
 from transformers import PreTrainedTokenizerBase
 
 from s1lib.artifacts import RunError
+from s1lib.chat import S1, Delimiters
 from s1lib.decoding.forcing import Forcing, Marks
 
 ZERO_STEPS = "0"  # the countdown's last header is `<|im_start|>0 steps left`
 
 
 def marks(
-    tokenizer: PreTrainedTokenizerBase, forcing: Forcing | None, ends: Iterable[int] = ()
+    tokenizer: PreTrainedTokenizerBase,
+    forcing: Forcing | None,
+    ends: Iterable[int] = (),
+    strings: Delimiters = S1,
 ) -> Marks:
     """The ids for `forcing`; `ends` are further ids that end a sequence (the model's own).
+
+    `strings` are the delimiters (a decoder's own: `Decoder.delimiters`).
 
     A delimiter that begins with a special token is recognised by that token alone, as in the
     reference (`until_thinking`); otherwise by its whole sequence of ids. Raises `RunError` for a
@@ -31,7 +37,6 @@ def marks(
     all_ends = sequence_ends(tokenizer) | set(ends)
     if forcing is None:
         return Marks((), (), (), (), (), (), frozenset(all_ends), lambda _: False)
-    strings = forcing.delimiters
     opening, closing = encode(tokenizer, strings.think), encode(tokenizer, strings.answer)
     final = encode(tokenizer, f"{strings.answer}\n{strings.final}")
     if not closing:

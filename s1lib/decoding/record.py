@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from s1lib.artifacts import RunError, read_table, write_table
-from s1lib.decoding.forcing import Forcing
+from s1lib.benchmarks import Problem
 
 Ids = tuple[int, ...]
 LISTS = ("prompt", "opening", "thinking", "closing", "answer", "forced", "ignored")
@@ -30,10 +30,12 @@ LISTS = ("prompt", "opening", "thinking", "closing", "answer", "forced", "ignore
 class Generation:
     """One generation. Counts are in tokens; `budget=None` means that there was none.
 
-    `thinking_end`: `delimiter`, `eos`, `steps`, `budget`, `window`, or empty (it did not think);
-    `answer_end`: `eos`, `length`, `window`. `sampled` counts every token that was paid for,
-    also those taken off again. `ignored` are the lengths of thinking at which an end was
-    ignored. `raw` is the extracted answer, `verdict` is `correct`, `wrong` or `undecided`.
+    `thinking_end`: `delimiter`, `eos`, `steps`, `budget`, `window`, `stopped` (by the caller), or
+    empty (it did not think); `answer_end`: `eos`, `length`, `window`, `stopped`. `sampled` counts
+    every token that was paid for, also those taken off again. `ignored` are the lengths of
+    thinking at which an end was ignored. `asked` is what the prompt asked for (`128`, `short`),
+    `reward` what a search's judge gave the trace. `raw` is the extracted answer, `verdict` is
+    `correct`, `wrong` or `undecided`.
     """
 
     id: str
@@ -50,7 +52,7 @@ class Generation:
     text: str = ""
     benchmark: str = ""
     method: str = "budget forcing"
-    condition: str = ""
+    asked: str = ""
     model: str = ""
     budget: int | None = None
     waits: int = 0
@@ -59,6 +61,7 @@ class Generation:
     temperature: float = 0.0
     seed: int = 0
     sample: int = 0
+    reward: float | None = None
     raw: str = ""
     verdict: str = ""
     grader: str = ""
@@ -87,7 +90,7 @@ def config_hash(**settings: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    return asdict(value) if isinstance(value, Forcing) else str(value)
+    return asdict(value) if is_dataclass(value) else str(value)  # type: ignore[arg-type]
 
 
 def to_table(generations: Iterable[Generation]) -> pd.DataFrame:
@@ -98,6 +101,7 @@ def to_table(generations: Iterable[Generation]) -> pd.DataFrame:
     for name in LISTS:
         table[name] = table[name].map(list)
     table["budget"] = table["budget"].astype("Int64")
+    table["reward"] = table["reward"].astype("float64")
     table["thinking_tokens"] = [len(ids) for ids in table["thinking"]]
     table["forced_tokens"] = [len(ids) for ids in table["forced"]]
     return table
@@ -113,6 +117,7 @@ def from_table(table: pd.DataFrame) -> list[Generation]:
     for name in LISTS:
         columns[name] = [tuple(int(item) for item in ids) for ids in columns[name]]
     columns["budget"] = [None if pd.isna(one) else int(one) for one in columns["budget"]]
+    columns["reward"] = [None if pd.isna(one) else one for one in columns["reward"]]
     return [
         Generation(**dict(zip(names, row, strict=True)))
         for row in zip(*columns.values(), strict=True)
@@ -130,23 +135,24 @@ def read_record(path: str | Path, made_by: str = "06") -> list[Generation]:
 
 
 def grade_record(
-    generations: Iterable[Generation], answers: Mapping[str, tuple[str, str]]
+    generations: Iterable[Generation], problems: Iterable[Problem]
 ) -> list[Generation]:
-    """Grade with `s1lib.grading`; `answers` maps a problem's id to (answer, answer type).
+    """Grade with `s1lib.grading`, each generation by the problem of its benchmark and id.
 
-    Equal texts of one problem are graded once. Raises `RunError` for an id without an answer.
+    Equal texts of one problem are graded once. Raises `RunError` for a generation of none of them.
     """
     from s1lib.grading import GRADER, extract, grade
 
-    seen: dict[tuple[str, str], tuple[str, str]] = {}
+    known = {(one.benchmark, one.id): one for one in problems}
+    seen: dict[tuple[str, str, str], tuple[str, str]] = {}
     graded = []
     for one in generations:
-        if one.id not in answers:
+        if (one.benchmark, one.id) not in known:
             raise RunError(f"no answer for problem {one.id}: are record and benchmark of one run?")
-        answer, kind = answers[one.id]
-        if (one.id, one.text) not in seen:
-            raw = extract(one.text, kind)
-            seen[one.id, one.text] = (raw or "", grade(one.text, answer, kind))
-        raw, verdict = seen[one.id, one.text]
+        problem, key = known[one.benchmark, one.id], (one.benchmark, one.id, one.text)
+        if key not in seen:
+            kind = problem.answer_type
+            seen[key] = extract(one.text, kind) or "", grade(one.text, problem.answer, kind)
+        raw, verdict = seen[key]
         graded.append(replace(one, raw=raw, verdict=verdict, grader=GRADER))
     return graded

@@ -1,9 +1,10 @@
-"""The backend for any OpenAI-compatible completions server, such as `vllm serve`.
+"""The backend for `vllm serve` (0.10.2 or later), through the OpenAI client.
 
 Prompts go out and answers come back as token ids, so nothing is encoded twice. Each problem is
 one coroutine with its own state machine: none waits for another, and a problem's next request
 finds its prefix in the server's cache. The server enforces what the machine asks for: a number
-of tokens, the ids to stop at, and for how many tokens these are banned.
+of tokens, the ids to stop at, and for how many tokens these are banned. Other OpenAI-compatible
+servers know no `return_token_ids`, `stop_token_ids` and `min_tokens`, and are refused.
 
 `python -m s1lib serve --profile paper` starts vLLM for a profile.
 """
@@ -16,20 +17,23 @@ import os
 import queue
 import re
 import shlex
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-import httpx
+import openai
 from transformers import PreTrainedTokenizerBase
 
 from s1lib.artifacts import RunError
-from s1lib.chat import S1, Delimiters, model_path
+from s1lib.chat import Delimiters, delimiters_of, load_tokenizer, model_path
+from s1lib.decoding.ask import told
 from s1lib.decoding.decoder import Decoder
-from s1lib.decoding.draw import uniform_one
-from s1lib.decoding.forcing import GO_ON, Machine, Move
+from s1lib.decoding.forcing import Machine, Move
 from s1lib.decoding.jobs import Job, one_id_stops
+from s1lib.decoding.requests import request, take
+from s1lib.decoding.sampling import Sampling
 from s1lib.profile import load_profile
 
 ADDRESS = "http://localhost:8000/v1"
@@ -60,18 +64,25 @@ class ServerDecoder(Decoder):
         rows: int = 64,
         dtype: str = "",
         url: str = "",
-        delimiters: Delimiters = S1,
+        ends: Sequence[int] = (),
+        delimiters: Delimiters | None = None,
         beyond: Sequence[int] = (),
     ) -> None:
         super().__init__(
-            name, tokenizer, window, answer_tokens, (), delimiters, {"dtype": dtype, "at": "server"}
+            name,
+            tokenizer,
+            window,
+            answer_tokens,
+            ends,
+            delimiters,
+            {"dtype": dtype, "at": "server"},
         )
         addresses = (url or os.environ.get("S1_SERVER", "") or ADDRESS).split()
         self.urls = [address.rstrip("/") for address in addresses]
         self.url = self.urls[0]
         self.rows, self.beyond = rows, tuple(beyond)
 
-    def _run(self, jobs: list[Job], temperature: float) -> Iterator[tuple[Job, Machine]]:
+    def run(self, jobs: list[Job], sampling: Sampling) -> Iterator[tuple[Job, Machine]]:
         """The coroutines run in a thread, since a notebook has an event loop of its own."""
         results: queue.Queue[Any] = queue.Queue()
         running: list[Any] = []
@@ -82,7 +93,7 @@ class ServerDecoder(Decoder):
         async def everything() -> None:
             running.extend((asyncio.get_running_loop(), asyncio.current_task()))
             if not stopped.is_set():
-                await self._all(jobs, temperature, results)
+                await self._all(jobs, sampling, results)
 
         def work() -> None:
             try:
@@ -108,31 +119,34 @@ class ServerDecoder(Decoder):
                     loop.call_soon_threadsafe(task.cancel)
             thread.join()
 
-    async def _all(self, jobs: list[Job], temperature: float, results: queue.Queue[Any]) -> None:
-        key = os.environ.get("S1_SERVER_KEY")
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        limits = httpx.Limits(max_connections=self.rows)
+    async def _all(self, jobs: list[Job], sampling: Sampling, results: queue.Queue[Any]) -> None:
         turn = asyncio.Semaphore(self.rows)
-        async with httpx.AsyncClient(headers=headers, limits=limits, timeout=SECONDS) as client:
+        async with openai.AsyncOpenAI(
+            base_url=self.urls[0],
+            api_key=os.environ.get("S1_SERVER_KEY") or "none",
+            timeout=SECONDS,
+            max_retries=0,
+        ) as client:
             self.url = await self._serving(client)
+            client = client.with_options(base_url=self.url)
 
             async def follow(job: Job) -> None:
                 async with turn:
-                    leaves = await self._follow(client, job, temperature, results)
+                    leaves = await self._follow(client, job, sampling, results)
                 async with asyncio.TaskGroup() as group:
                     for leaf in leaves:
                         group.create_task(answer(job, leaf))
 
             async def answer(job: Job, leaf: Machine) -> None:
                 async with turn:
-                    await self._finish(client, job, leaf, temperature)
+                    await self._finish(client, job, leaf, sampling)
                 results.put((job, leaf))
 
             async with asyncio.TaskGroup() as group:
                 for job in jobs:
                     group.create_task(follow(job))
 
-    async def _serving(self, client: httpx.AsyncClient) -> str:
+    async def _serving(self, client: openai.AsyncOpenAI) -> str:
         """The address of the server that has this model. A server that is down is passed over.
 
         A single server that does not say what it has gets the requests, which are retried.
@@ -140,12 +154,13 @@ class ServerDecoder(Decoder):
         found = []
         for url in self.urls:
             try:
-                reply = await client.get(f"{url}/models", timeout=QUICK)
-                if reply.status_code in (401, 403):
-                    found.append(f"{shown(url)} {_KEY}")
-                    continue
-                served = [str(model["id"]) for model in reply.json()["data"]]
-            except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+                one = client.with_options(base_url=url, timeout=QUICK)
+                reply = await one.models.with_raw_response.list()
+                served = [str(model["id"]) for model in reply.http_response.json()["data"]]
+            except (openai.AuthenticationError, openai.PermissionDeniedError):
+                found.append(f"{shown(url)} {_KEY}")
+                continue
+            except (openai.APIError, ValueError, KeyError, TypeError) as error:
                 if len(self.urls) == 1:
                     return url
                 found.append(f"{shown(url)} does not say ({type(error).__name__})")
@@ -156,88 +171,80 @@ class ServerDecoder(Decoder):
         raise RunError(f"no server has {self.name}: {'; '.join(found)}. {_start(self.name)}")
 
     async def _follow(
-        self, client: httpx.AsyncClient, job: Job, temperature: float, results: queue.Queue[Any]
+        self, client: openai.AsyncOpenAI, job: Job, sampling: Sampling, results: queue.Queue[Any]
     ) -> list[Machine]:
         """One job to its end, or, if it has branches, to the end of its thinking."""
         machine = job.machine
         move = machine.start()
         while not move.done and not (job.branches and machine.phase != "thinking"):
-            move = await self._advance(client, job, machine, temperature)
+            move = await self._advance(client, job, machine, sampling)
         if job.branches:
             return job.branches(machine)
         results.put((job, machine))
         return []
 
     async def _finish(
-        self, client: httpx.AsyncClient, job: Job, machine: Machine, temperature: float
+        self, client: openai.AsyncOpenAI, job: Job, machine: Machine, sampling: Sampling
     ) -> None:
         while machine.phase != "done":
-            await self._advance(client, job, machine, temperature)
+            await self._advance(client, job, machine, sampling)
 
     async def _advance(
-        self, client: httpx.AsyncClient, job: Job, machine: Machine, temperature: float
+        self, client: openai.AsyncOpenAI, job: Job, machine: Machine, sampling: Sampling
     ) -> Move:
         """One request: up to the machine's next decision."""
-        body = {
-            "model": self.name,
-            "prompt": machine.ids,
-            "max_tokens": machine.patience,
-            "min_tokens": min(machine.ban, machine.patience),
-            "temperature": temperature,
-            "stop_token_ids": sorted(machine.marks.watched),
-            "skip_special_tokens": False,
-            "return_token_ids": True,
-        }
-        if temperature:
-            body["seed"] = int(uniform_one(job.stream, len(machine.ids)) * 2**31)
-        if self.beyond:
-            body["logit_bias"] = {str(token): -100 for token in self.beyond}
-        reply = await self._post(client, body, job.problem)
-        tokens = _tokens(reply, machine, shown(self.url))
-        for token in tokens:
-            move = machine.push(token)
-            self.paid += 1
-            if move != GO_ON:
-                return move
-        return GO_ON
+        wanted = request(job, machine, sampling, self.beyond)
+        choice = await self._choice(client, machine.ids, wanted, job.problem)
+        move, taken = take(machine, _tokens(choice, machine, shown(self.url)))
+        self.paid += taken
+        return move
 
-    async def _post(
-        self, client: httpx.AsyncClient, body: dict[str, Any], problem: int
+    async def _choice(
+        self, client: openai.AsyncOpenAI, prompt: list[int], wanted: dict[str, Any], problem: int
     ) -> dict[str, Any]:
         """Ask until there is an answer. Faults of the server are retried, our own are not."""
         why, at = "", shown(self.url)
+        body = {**wanted, "skip_special_tokens": False, "return_token_ids": True}
         for attempt in range(TRIES):
             if attempt:
                 await asyncio.sleep(PAUSE * 2 ** (attempt - 1))
             try:
-                reply = await client.post(f"{self.url}/completions", json=body)
-            except httpx.HTTPError as error:
-                why = type(error).__name__
-                continue
-            if reply.status_code == 429 or reply.status_code >= 500:
-                why = f"HTTP {reply.status_code}"
-                continue
-            if reply.status_code == 404:
-                raise RunError(f"the server at {at} has no {self.name}. {_start(self.name)}")
-            if reply.status_code in (401, 403):
-                raise RunError(f"the server at {at} {_KEY}")
-            if reply.status_code >= 400:
-                raise RunError(
-                    f"the server refuses prompt {problem} (HTTP {reply.status_code}: "
-                    f"{reply.text[:200]}): check window and server version"
+                reply = await client.completions.with_raw_response.create(
+                    model=self.name, prompt=prompt, extra_body=body
                 )
-            try:
-                answer = reply.json()
+                choice: dict[str, Any] = reply.http_response.json()["choices"][0]
+            except openai.APIConnectionError as error:
+                why = type(error).__name__
+            except openai.APIStatusError as error:
+                why = f"HTTP {error.status_code}"
+                self._refused(error, problem)
             except ValueError:
                 why = "a reply that is not JSON"
-                continue
-            if not _aborted(answer):
-                return answer
-            why = "the server aborted the request"
+            except (KeyError, IndexError, TypeError):
+                raise RunError(
+                    f"the server at {at} sent a reply without choices: check it"
+                ) from None
+            else:
+                if choice.get("finish_reason") != "abort" or choice.get("token_ids"):
+                    return choice
+                why = "the request was aborted"
         raise RunError(
             f"the server at {at} gave no answer to prompt {problem} in {TRIES} tries "
             f"({why}). {_start(self.name)}"
         )
+
+    def _refused(self, error: openai.APIStatusError, problem: int) -> None:
+        """Raise `RunError` for what trying again does not mend."""
+        status, at = error.status_code, shown(self.url)
+        if status == 404:
+            raise RunError(f"the server at {at} has no {self.name}. {_start(self.name)}")
+        if status in (401, 403):
+            raise RunError(f"the server at {at} {_KEY}")
+        if 400 <= status < 500 and status != 429:
+            raise RunError(
+                f"the server refuses prompt {problem} (HTTP {status}: "
+                f"{error.response.text[:200]}): check window and server version"
+            )
 
 
 def shown(url: str) -> str:
@@ -249,23 +256,13 @@ def _start(model: str) -> str:
     return f"Start one with: python -m s1lib serve --model {model}"
 
 
-def _aborted(reply: Any) -> bool:
-    """Whether the server gave the request up, as vLLM does when it is out of memory or restarts."""
-    choices = reply.get("choices") if isinstance(reply, dict) else None
-    return any(choice.get("finish_reason") == "abort" for choice in choices or ())
-
-
-def _tokens(reply: dict[str, Any], machine: Machine, url: str) -> list[int]:
+def _tokens(choice: dict[str, Any], machine: Machine, url: str) -> list[int]:
     """Sampled ids of a reply, the one that it stopped at included."""
-    try:
-        choice = reply["choices"][0]
-    except (KeyError, IndexError, TypeError):
-        raise RunError(f"the server at {url} sent a reply without choices: check it") from None
     if choice.get("token_ids") is None:
         raise RunError(f"the server at {url} returns no token ids: it must be vLLM 0.10.2 or later")
     tokens = list(choice["token_ids"])
     if choice.get("finish_reason") == "stop" and (
-        not tokens or tokens[-1] not in machine.marks.watched
+        not tokens or tokens[-1] not in machine.marks.stop_token_ids
     ):
         stop = choice.get("stop_reason")
         tokens.append(stop if isinstance(stop, int) else min(machine.marks.ends))
@@ -308,6 +305,9 @@ def main(args: argparse.Namespace) -> int:
     print(shlex.join(line), flush=True)
     if args.print:
         return 0
+    with suppress(OSError):  # a model that vLLM can find and this machine cannot
+        name = args.model or (book.run / "models" / "s1").as_posix()
+        print(told(delimiters_of(load_tokenizer(name))), file=sys.stderr)
     try:
         os.execvp(line[0], line)
     except FileNotFoundError:

@@ -18,13 +18,18 @@ from s1lib.artifacts import RunError
 from s1lib.decoding.forcing import Forcing, Machine
 
 Cell = Forcing
+NATURAL = Forcing()
 
 
 def cells(
-    budgets: Sequence[int | None], waits: Sequence[int], forcing: Forcing, grid: bool = False
+    budgets: Sequence[int | None],
+    waits: Sequence[int] = (),
+    forcing: Forcing = NATURAL,
+    grid: bool = False,
 ) -> list[Cell]:
     """The paper's sweep: each budget without ignoring, the natural length, each number of waits.
 
+    All else is as in `forcing`.
     `grid=True` crosses all budgets with all waits instead. Order: budgets ascending, then the
     natural length, then waits ascending. Raises `RunError` if nothing is asked for.
     """
@@ -38,6 +43,15 @@ def cells(
     if not pairs:
         raise RunError("nothing to sweep: give at least one budget or one number of waits")
     return [replace(forcing, budget=budget, waits=number) for budget, number in pairs]
+
+
+def alike(wanted: Sequence[Cell]) -> Sequence[Cell]:
+    """`wanted`, or `RunError` if no trunk holds them all."""
+    if not wanted:
+        raise RunError("nothing to sweep: give at least one cell")
+    if len({replace(cell, budget=None, waits=0) for cell in wanted}) > 1:
+        raise RunError("cells of a sweep differ in budget and waits alone: sweep the others apart")
+    return wanted
 
 
 def trunks(wanted: Sequence[Cell]) -> list[tuple[Forcing, list[int]]]:

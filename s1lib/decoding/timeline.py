@@ -32,6 +32,7 @@ _ENDS = {
     "budget": "the budget was used up",
     "window": "the context window was full",
     "length": "the answer's limit was reached",
+    "stopped": "the caller's own criteria were met",
 }
 
 

@@ -7,17 +7,18 @@ makes that cost the forced ids alone. No sequence waits for another.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from s1lib.artifacts import RunError
-from s1lib.chat import S1, Delimiters, model_path
+from s1lib.chat import Delimiters, model_path
 from s1lib.decoding.decoder import Decoder
-from s1lib.decoding.draw import uniform_one
-from s1lib.decoding.forcing import GO_ON, Machine
+from s1lib.decoding.forcing import Machine
 from s1lib.decoding.jobs import Job, one_id_stops
+from s1lib.decoding.requests import request, take
+from s1lib.decoding.sampling import Sampling
 
 
 class VllmDecoder(Decoder):
@@ -31,15 +32,16 @@ class VllmDecoder(Decoder):
         window: int,
         answer_tokens: int,
         rows: int = 64,
-        dtype: str = "bfloat16",
-        delimiters: Delimiters = S1,
+        dtype: str = "auto",
+        ends: Sequence[int] = (),
+        delimiters: Delimiters | None = None,
         **options: Any,
     ) -> None:
         try:
             from vllm import LLM
         except ImportError:
             raise RunError("vLLM is not installed: pip install 's1lib[cluster]'") from None
-        super().__init__(name, tokenizer, window, answer_tokens, (), delimiters, {"dtype": dtype})
+        super().__init__(name, tokenizer, window, answer_tokens, ends, delimiters, {"dtype": dtype})
         llm = LLM(
             model_path(name),
             dtype=dtype,
@@ -50,34 +52,31 @@ class VllmDecoder(Decoder):
         )
         self._engine, self._asked = llm.llm_engine, 0
         size = llm.llm_engine.model_config.get_vocab_size()
-        self._bias = dict.fromkeys(range(len(tokenizer), size), -100.0)
+        self._beyond = range(len(tokenizer), size)
 
-    def _run(self, jobs: list[Job], temperature: float) -> Iterator[tuple[Job, Machine]]:
+    def run(self, jobs: list[Job], sampling: Sampling) -> Iterator[tuple[Job, Machine]]:
         running: dict[str, tuple[Job, Machine]] = {}
         try:
-            yield from self._follow(running, jobs, temperature)
+            yield from self._follow(running, jobs, sampling)
         finally:  # whoever stops reading leaves nothing in the engine
             if running:
                 self._engine.abort_request(list(running))
 
     def _follow(
-        self, running: dict[str, tuple[Job, Machine]], jobs: list[Job], temperature: float
+        self, running: dict[str, tuple[Job, Machine]], jobs: list[Job], sampling: Sampling
     ) -> Iterator[tuple[Job, Machine]]:
         for job in jobs:
             one_id_stops(job.machine)
             if job.machine.start().done:
                 yield job, job.machine
             else:
-                self._ask(running, job, job.machine, temperature)
+                self._ask(running, job, job.machine, sampling)
         while running:
             for output in self._engine.step():
                 if not output.finished:
                     continue
                 job, machine = running.pop(output.request_id)
-                for token in output.outputs[0].token_ids:
-                    self.paid += 1
-                    if machine.push(token) != GO_ON:
-                        break
+                self.paid += take(machine, output.outputs[0].token_ids)[1]
                 following = [machine]
                 if job.branches and machine is job.machine and machine.phase != "thinking":
                     following = job.branches(machine)
@@ -85,23 +84,19 @@ class VllmDecoder(Decoder):
                     if one.phase == "done":
                         yield job, one
                     else:
-                        self._ask(running, job, one, temperature)
+                        self._ask(running, job, one, sampling)
 
     def _ask(
-        self, running: dict[str, tuple[Job, Machine]], job: Job, machine: Machine, heat: float
+        self,
+        running: dict[str, tuple[Job, Machine]],
+        job: Job,
+        machine: Machine,
+        sampling: Sampling,
     ) -> None:
         from vllm import SamplingParams
 
-        seed = int(uniform_one(job.stream, len(machine.ids)) * 2**31) if heat else None
-        params = SamplingParams(
-            temperature=heat,
-            seed=seed,
-            max_tokens=machine.patience,
-            min_tokens=min(machine.ban, machine.patience),
-            stop_token_ids=sorted(machine.marks.watched),
-            logit_bias=self._bias or None,
-            detokenize=False,
-        )
+        wanted = request(job, machine, sampling, self._beyond)
+        params = SamplingParams(**wanted, detokenize=False)
         self._asked += 1
         name = str(self._asked)
         running[name] = (job, machine)

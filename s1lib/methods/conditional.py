@@ -6,13 +6,13 @@
 | step-conditional | an upper bound in steps | on traces that count their steps down |
 | class-conditional | short or long | on nothing of the kind |
 
-Each generation's `condition` is what was asked for (`128`, `short`), its `method` is named as in
+Each generation's `asked` is what was asked for (`128`, `short`), its `method` is named as in
 Table 3. Training texts are made by `s1lib.selection`; a test holds prompts against them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -20,9 +20,11 @@ from transformers import PreTrainedTokenizerBase
 
 from s1lib import selection
 from s1lib.artifacts import RunError
-from s1lib.decoding import Forcing, Generation
+from s1lib.benchmarks import Problem, problems
+from s1lib.decoding import Forcing, Generation, cells
 from s1lib.decoding.decoder import Decoder
-from s1lib.evaluation import Prompts, examine
+from s1lib.decoding.record import grade_record
+from s1lib.evaluation import examine
 
 TOKEN, STEP, CLASS = "token-conditional", "step-conditional", "class-conditional"
 FORCED = " + forcing"
@@ -72,12 +74,10 @@ def ask_tokens(decoder: Decoder, tests: pd.DataFrame, bound: int) -> list[Genera
 
     Both come from one trunk: the forced run is the other one, cut at the bound.
     """
-
-    def decode(prompts: Prompts, ids: list[str]) -> list[Generation]:
-        cells = decoder.sweep(prompts, [bound], ids=ids, condition=str(bound))
-        return [replace(one, method=TOKEN + FORCED * (one.budget is not None)) for one in cells]
-
-    return examine(tests, decoder.tokenizer, decode, suffix(bound, "tokens"))
+    exam = problems(tests, decoder.tokenizer, suffix(bound, "tokens"))
+    swept = decoder.sweep(exam, cells([bound]), asked=str(bound))
+    named = [replace(one, method=TOKEN + FORCED * (one.budget is not None)) for one in swept]
+    return grade_record(named, exam)
 
 
 def ask_steps(decoder: Decoder, tests: pd.DataFrame, bound: int) -> list[Generation]:
@@ -85,31 +85,21 @@ def ask_steps(decoder: Decoder, tests: pd.DataFrame, bound: int) -> list[Generat
 
     Forcing ends thinking where the countdown reaches 0; without it the model goes on from there.
     """
-
-    def decode(prompts: Prompts, ids: list[str]) -> list[Generation]:
-        forced = run_steps(decoder, prompts, ids, condition=str(bound))
-        free = [replace(one, method=STEP) for one in go_on(decoder, forced)]
-        return free + [replace(one, method=STEP + FORCED) for one in forced]
-
-    return examine(tests, decoder.tokenizer, decode, suffix(bound, "steps"))
+    exam = problems(tests, decoder.tokenizer, suffix(bound, "steps"))
+    forced = run_steps(decoder, exam, str(bound))
+    free = [replace(one, method=STEP) for one in go_on(decoder, forced)]
+    return grade_record(free + [replace(one, method=STEP + FORCED) for one in forced], exam)
 
 
 def ask_class(decoder: Decoder, tests: pd.DataFrame, name: str) -> list[Generation]:
     """All problems with the prompt `CLASSES[name]`; there is nothing to force (Table 14)."""
-
-    def decode(prompts: Prompts, ids: list[str]) -> list[Generation]:
-        forcing = Forcing(delimiters=decoder.delimiters)
-        return decoder.generate(prompts, forcing, ids=ids, method=CLASS, condition=name)
-
-    return examine(tests, decoder.tokenizer, decode, CLASSES[name])
+    exam = problems(tests, decoder.tokenizer, CLASSES[name])
+    return examine(decoder, exam, Forcing(), method=CLASS, asked=name)
 
 
-def run_steps(
-    decoder: Decoder, prompts: Prompts, ids: list[str], condition: str = ""
-) -> list[Generation]:
+def run_steps(decoder: Decoder, exam: Sequence[Problem], asked: str = "") -> list[Generation]:
     """Greedy runs in the step format, ended at the header `0 steps left`."""
-    forcing = Forcing(steps=True, delimiters=decoder.delimiters)
-    return decoder.generate(prompts, forcing, ids=ids, condition=condition)
+    return decoder.generate(exam, Forcing(steps=True), asked=asked)
 
 
 def go_on(decoder: Decoder, runs: list[Generation]) -> list[Generation]:
@@ -120,10 +110,8 @@ def go_on(decoder: Decoder, runs: list[Generation]) -> list[Generation]:
     """
     found = list(runs)
     while open_ := [place for place, one in enumerate(found) if one.thinking_end == "steps"]:
-        prompts = [
-            [*found[place].prompt, *found[place].opening, *found[place].thinking] for place in open_
-        ]
-        rest = run_steps(decoder, prompts, [found[place].id for place in open_])
+        begun = [found[place] for place in open_]
+        rest = run_steps(decoder, [Problem(o.id, o.prompt + o.opening + o.thinking) for o in begun])
         for place, more in zip(open_, rest, strict=True):
             found[place] = _joined(found[place], more)
     return found

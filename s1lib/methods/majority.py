@@ -23,6 +23,7 @@ from scipy.special import comb
 
 from s1lib.grading import compare
 from s1lib.methods.pool import grid
+from s1lib.results import VOTE, Run, Setting
 
 Floats = NDArray[np.float64]
 
@@ -155,11 +156,29 @@ def coverage(ballot: Ballot) -> Floats:
 def at_tokens(curve: Floats, price: float, tokens: float) -> Floats:
     """A curve over k, shape [problems, n], at `tokens` tokens per problem; shape [problems].
 
-    A sample costs `price` tokens on average, so that k = tokens / price. Between two whole k the
-    curve is linear: a vote of 2.4 samples asks 3 with probability 0.4 and 2 otherwise, which costs
-    as many tokens on average. k is kept within 1 and n.
+    A sample costs `price` tokens on average, so that k = tokens / price, within 1 and n.
     """
-    place = float(np.clip(tokens / price, 1, curve.shape[1])) - 1
+    return at(curve, tokens / price)
+
+
+def at(curve: Floats, k: float) -> Floats:
+    """A curve over k at any k, kept within 1 and n; shape [problems].
+
+    Between two whole k it is linear: a vote of 2.4 samples asks 3 with probability 0.4 and 2
+    otherwise, which costs as many tokens on average.
+    """
+    place = float(np.clip(k, 1, curve.shape[1])) - 1
     low = int(place)
     high = min(low + 1, curve.shape[1] - 1)
     return curve[:, low] + (place - low) * (curve[:, high] - curve[:, low])
+
+
+def voted(found: Curves, benchmark: str, k: float, setting: Setting) -> Run:
+    """The vote of k samples as a run of one benchmark, its price k times that of a sample.
+
+    `setting` says whose samples they are.
+    """
+    count = float(np.clip(k, 1, found.majority.shape[1]))
+    samples = int(count) if count.is_integer() else round(count, 1)
+    named = setting.model_copy(update={"method": VOTE, "samples": samples})
+    return Run(named, benchmark, at(found.majority, count), tokens=count * found.tokens)

@@ -13,7 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from s1lib.artifacts import RunError, read_table
-from s1lib.decoding import Forcing, Generation
+from s1lib.benchmarks import problems
+from s1lib.decoding import Forcing, Generation, Sampling
 from s1lib.decoding.decoder import Decoder
 from s1lib.evaluation import examine
 
@@ -23,30 +24,21 @@ METHOD = "sample"
 def draw_pool(
     decoder: Decoder,
     tests: pd.DataFrame,
-    samples: int,
-    *,
+    sampling: Sampling,
     forcing: Forcing | None = None,
-    temperature: float = 1.0,
-    seed: int = 0,
 ) -> list[Generation]:
-    """`samples` graded generations of each problem, thinking up to their natural end.
+    """`sampling.samples` graded generations of each problem, thinking up to their natural end.
 
     Each is under `forcing`, if there is one. `tests` has the columns of `benchmarks.parquet`; rows
     of the record have the method `sample`. The reference rejects at temperature 1, too
     (eval/commands.sh).
     """
     return examine(
-        tests,
-        decoder.tokenizer,
-        lambda prompts, ids: decoder.generate(
-            prompts,
-            forcing or Forcing(delimiters=decoder.delimiters),
-            ids=ids,
-            temperature=temperature,
-            seed=seed,
-            samples=samples,
-            method=METHOD,
-        ),
+        decoder,
+        problems(tests, decoder.tokenizer),
+        forcing or Forcing(),
+        sampling,
+        method=METHOD,
     )
 
 

@@ -12,21 +12,24 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
 from s1lib.artifacts import RunError
+from s1lib.benchmarks import Problem
 from s1lib.decoding.decoder import Decoder
 from s1lib.decoding.forcing import Forcing
 from s1lib.decoding.record import Generation
+from s1lib.decoding.sampling import Sampling
 from s1lib.decoding.tree import Stepper, Steps
 from s1lib.methods.majority import vote
 from s1lib.methods.reward import Reward
 from s1lib.progress import progress
+from s1lib.results import REBASE
 
-METHOD = "REBASE"
+TEMPERED = Sampling(temperature=0.5)  # the reference's
 
 
 @dataclass(eq=False)
@@ -93,47 +96,56 @@ def shares(rewards: Sequence[float], width: int, balance: float = 0.2) -> list[i
     return found
 
 
+@dataclass(frozen=True)
+class Search:
+    """How many traces a search has, and how sharply that width follows rewards.
+
+    About `live` traces are decoded side by side; results do not depend on it.
+    """
+
+    width: int = 16
+    balance: float = 0.2
+    live: int = 128
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise RunError(f"width={self.width} leaves no trace to search with: use 1 or more")
+
+
 def rebase(
     decoder: Decoder,
-    prompts: Sequence[Sequence[int]],
+    problems: Sequence[Problem],
     reward: Reward,
-    *,
-    ids: Sequence[str],
-    width: int = 16,
+    search: Search,
+    sampling: Sampling = TEMPERED,
     forcing: Forcing | None = None,
-    balance: float = 0.2,
-    temperature: float = 0.5,
-    seed: int = 0,
-    live: int = 128,
 ) -> Iterator[tuple[Tree, list[Generation]]]:
     """Search each problem; yields its tree and `width` generations, problem by problem.
 
     Every trace is under `forcing`, as a single run would be: it is made to answer at a budget, or
     ignores its first ends; without one it thinks up to its natural end or the window. The whole
-    bill of a search is on its first generation (`sampled` of the others is 0), and `condition`
-    holds each one's reward. About `live` traces are decoded side by side; results do not depend
-    on it. Raises `RunError` for a width below 1.
+    bill of a search is on its first generation (`sampled` of the others is 0), and `reward` is
+    what each was judged to be worth.
     """
-    if width < 1:
-        raise RunError(f"width={width} leaves no trace to search with: use 1 or more")
-    size = max(1, live // width)
+    size = max(1, search.live // search.width)
     steps = Steps(
         decoder,
-        prompts,
-        forcing or Forcing(delimiters=decoder.delimiters),
-        ids=ids,
-        live=width * size,
-        temperature=temperature,
-        seed=seed,
-        method=METHOD,
+        [one.prompt for one in problems],
+        forcing or Forcing(),
+        sampling,
+        ids=[one.id for one in problems],
+        live=search.width * size,
+        method=REBASE,
     )
     grown: dict[int, Tree] = {}
     following = 0
-    for done in progress(_grow(steps, reward, size, width, balance), METHOD, total=len(prompts)):
+    growing = _grow(steps, reward, size, search.width, search.balance)
+    for done in progress(growing, REBASE, total=len(problems)):
         grown[done.problem] = done
         while following in grown:
             tree = grown.pop(following)
-            yield tree, _generations(steps, tree)
+            benchmark = problems[following].benchmark
+            yield tree, [replace(one, benchmark=benchmark) for one in _generations(steps, tree)]
             following += 1
 
 
@@ -191,7 +203,7 @@ def _generations(steps: Steps, tree: Tree) -> list[Generation]:
             tree.problem,
             sample,
             0 if sample else tree.paid,
-            condition=f"reward {node.reward:.6f}",
+            reward=round(node.reward, 6),
         )
         for sample, node in enumerate(leaves)
     ]
@@ -205,7 +217,7 @@ def votes(record: pd.DataFrame, weighted: bool = False, logits: bool = False) ->
     """
     rows = []
     for name, part in record.groupby("id", sort=False):
-        rewards = [float(text.removeprefix("reward ")) for text in part["condition"]]
+        rewards = part["reward"].tolist()
         weights = [1 / (1 + math.exp(-value)) for value in rewards] if logits else rewards
         said = part["raw"].tolist(), part["verdict"].tolist()
         right = vote(*said, weights if weighted else None)

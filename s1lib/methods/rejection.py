@@ -12,6 +12,7 @@ are expected.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -19,7 +20,9 @@ import pandas as pd
 
 from s1lib.artifacts import RunError
 from s1lib.methods.pool import grid
+from s1lib.results import Run, Setting
 
+METHOD = "rejection sampling"
 Exhausted = Literal["shortest", "wrong"]
 
 
@@ -66,6 +69,26 @@ def reject(pool: pd.DataFrame, bound: int, exhausted: Exhausted = "shortest") ->
             "accepted": many > 0,
         }
     )
+
+
+def as_runs(
+    found: Mapping[int, pd.DataFrame], benchmark: str, method: str = METHOD, model: str = "s1"
+) -> list[Run]:
+    """What `reject` gives for each bound, as a run of one benchmark, with what it cost."""
+    return [
+        Run(
+            Setting(model=model, method=method, asked=str(bound)),
+            benchmark,
+            part["correct"].to_numpy(dtype=float),
+            part["thinking_tokens"].to_numpy(dtype=float),
+            means={
+                "exhausted": int((~part["accepted"]).sum()),
+                "tries": round(float(part["tries"].mean()), 2),
+                "paid_tokens": round(float(part["paid_tokens"].mean()), 1),
+            },
+        )
+        for bound, part in found.items()
+    ]
 
 
 def tries_per_accepted(results: pd.DataFrame) -> float:

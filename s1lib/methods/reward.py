@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -19,7 +18,8 @@ from scipy.stats import rankdata
 
 from s1lib.artifacts import RunError
 from s1lib.chat import ASSISTANT, END, THINK
-from s1lib.decoding.tree import Shelf, blank_lines
+from s1lib.decoding.prefixes import Prefixes
+from s1lib.decoding.tree import blank_lines
 from s1lib.metrics import Estimate, resampled_means
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ class RewardModel:
         import torch
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-        from s1lib.decoding.network import Network
+        from s1lib.decoding.checked import Unknown
+        from s1lib.decoding.fast import Fast
 
         if not (Path(folder) / "config.json").is_file():
             raise RunError(f"{folder} has no reward model. Train it with: python -m s1lib run")
@@ -60,16 +61,12 @@ class RewardModel:
         judge: Any = AutoModelForSequenceClassification.from_pretrained(
             str(folder), dtype=torch.float32
         ).to(device)
-        shape = SimpleNamespace(
-            config=judge.config,
-            device=judge.device,
-            dtype=judge.dtype,
-            model=judge.model,
-            get_output_embeddings=lambda: judge.score,
-        )
-        self.network, self.rows = Network(shape, 1), rows
+        try:
+            self.network, self.rows = Fast(judge.eval().model, judge.score, 1), rows
+        except Unknown as what:
+            raise RunError(f"{folder} is no Qwen2 or Llama as trained here ({what})") from None
         self.network.reserve(rows + kept, longest)
-        self.shelf = Shelf(self.network, rows, kept)
+        self.prefixes = Prefixes(self.network, rows, kept)
         self.pauses = blank_lines(AutoTokenizer.from_pretrained(str(folder)))
 
     def __call__(self, traces: Sequences) -> Floats:
@@ -86,30 +83,21 @@ class RewardModel:
 
         from s1lib.decoding.network import Chunk
 
-        last = np.array([len(trace) - 1 for trace in traces])
-        tokens = [np.array([trace[-1] for trace in traces])]
-        places, rows = [last], [np.arange(len(traces))]
-        chunks, offset = [], len(traces)
+        chunks = []
         for row, trace in enumerate(traces):
             known = self._known(trace, row)
-            size = len(trace) - 1 - known
-            if size:
-                tokens.append(np.array(trace[known:-1]))
-                places.append(np.arange(known, len(trace) - 1))
-                rows.append(np.full(size, row))
-                chunks.append(Chunk(row, known, size, offset))
-                offset += size
-        flat = torch.from_numpy(np.stack([np.concatenate(x) for x in (tokens, places, rows)]))
-        flat = flat.to(self.network.device)
-        logits = self.network.forward(flat[0], flat[1], flat[2], len(traces), chunks, last.tolist())
+            if known < len(trace) - 1:
+                chunks.append(Chunk(row, known, trace[known:-1]))
+        tokens, places = np.array([[trace[-1], len(trace) - 1] for trace in traces]).T
+        logits = self.network.step(tokens, places, chunks)
         for row, trace in enumerate(traces):
-            self.shelf.put(trace, row, len(trace))
+            self.prefixes.put(trace, row, len(trace))
         return torch.sigmoid(logits[:, 0].double()).cpu().numpy()
 
     def _known(self, trace: list[int], row: int) -> int:
-        """Take from the shelf the longest beginning of the trace that was scored before."""
+        """Take the longest beginning of the trace that was scored before."""
         for stop in range(len(trace) - 1, 0, -1):
-            if trace[stop - 1] in self.pauses and (known := self.shelf.take(trace[:stop], row)):
+            if trace[stop - 1] in self.pauses and (known := self.prefixes.take(trace[:stop], row)):
                 return known
         return 0
 

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from s1lib.artifacts import RunError
+from s1lib.benchmarks import BENCHMARKS, WORLD
 from s1lib.profile import Profile
 from s1lib.questions.hub import Loader, from_hub, hub_loader, problem_rows, problems
 from s1lib.questions.schema import metadata_text, question_id
-from s1lib.questions.sources import BENCHMARKS, SOURCES
+from s1lib.questions.sources import SOURCES
 
 
 def share_out(total: int, names: Sequence[str], least: int = 4) -> dict[str, int]:
@@ -72,7 +73,7 @@ def benchmarks(book: Profile, load: Loader | None = None) -> pd.DataFrame:
         ]
     else:
         load = load or _loader(book)
-        table = {item.name: item for item in BENCHMARKS if item.scored}
+        table = {item.name: item for item in BENCHMARKS if item.scored and item.source != WORLD}
         unknown = [name for name in book.questions.benchmarks if name not in table]
         if unknown:
             raise RunError(f"questions.benchmarks names {unknown[0]!r}: use {', '.join(table)}")
@@ -99,6 +100,7 @@ def held_out(book: Profile, scored: pd.DataFrame, load: Loader | None = None) ->
     rows = [
         {"benchmark": item.name, "question": row[item.question]}
         for item in BENCHMARKS
+        if item.source != WORLD
         for row in problems(item, load)
     ]
     table = pd.DataFrame(rows)

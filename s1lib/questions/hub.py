@@ -15,9 +15,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from s1lib.artifacts import RunError
+from s1lib.benchmarks import Benchmark, Columns, Part
 from s1lib.questions.revisions import pinned
 from s1lib.questions.schema import metadata_text
-from s1lib.questions.sources import Benchmark, Columns, Listed, Part, Row, Source, choices
+from s1lib.questions.sources import Listed, Row, Source, choices
 
 T = TypeVar("T")
 Loader = Callable[[str, Part], list[Row]]
@@ -127,11 +128,11 @@ def problems(item: Benchmark, load: Loader) -> Iterator[Row]:
     """The rows of a benchmark. Raises `RunError` for one that lacks something: numbers of fewer
     problems would be those of another benchmark."""
     for number, (row, empty) in enumerate(
-        _read(item.name, item.hub, item.part, item.columns, load)
+        _read(item.name, item.source, item.part, item.columns, load)
     ):
         if empty:
             raise RunError(
-                f"row {number} of {item.name} ({item.hub}) has nothing in column {empty}: put a "
+                f"row {number} of {item.name} ({item.source}) has nothing in column {empty}: put a "
                 "commit that has it into revisions.json in the run folder"
             )
         yield row

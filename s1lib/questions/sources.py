@@ -1,4 +1,4 @@
-"""The 16 sources of the paper's 59,029 questions (Table 7) as one table, and the benchmarks.
+"""The 16 sources of the paper's 59,029 questions (Table 7) as one table.
 
 Each source names a dataset of the Hugging Face hub, what to load of it, which rows to keep and
 how one of its rows becomes a question. Questions are spelt exactly as the reference spells them
@@ -10,36 +10,18 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from s1lib.benchmarks import OPTIONS, Columns, Part
 from s1lib.questions.schema import question_id
 
 Row = Mapping[str, Any]
-Columns = Mapping[str, Any]  # name -> the type of a cell; `object` may be empty
 
 CLUE = (
     "Solve the crossword puzzle. You are presented with a clue as input "
     "and the number of letters in brackets."
 )
-
-
-@dataclass(frozen=True)
-class Part:
-    """One load: a configuration and its splits, or files of the repository by their names.
-
-    `files` may hold `{config}`, `{split}` and `*`, and end in `.jsonl` or `.parquet`. `revision`
-    names a branch or commit; None is the newest, since the paper names no revisions. A run keeps
-    to the commit that it found first (`s1lib.questions.revisions`). `refs/convert/parquet` is the
-    hub's own Parquet copy of a dataset that otherwise comes as a script, which is never run here;
-    configurations and splits are folders there. `columns` adds to those of the source.
-    """
-
-    config: str | None = None
-    splits: tuple[str, ...] = ("train",)
-    files: tuple[str, ...] = ()
-    revision: str | None = None
-    columns: Columns = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,26 +61,6 @@ class Source:
     quota: int | None = None
     share: Callable[[Row], tuple[str, str]] | None = None
     why: str = ""
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """Questions that no training question may resemble; `scored` ones are evaluated too."""
-
-    name: str
-    hub: str
-    part: Part
-    question: str
-    answer: str | None = None
-    answer_type: str = "text"
-    scored: bool = False
-
-    @property
-    def columns(self) -> Columns:
-        """What each row must hold: its numbers are those of all problems or of none."""
-        cells: Columns = _GPQA if self.answer_type == "choice" else {}
-        answer = {self.answer: str | int | float} if self.answer else {}
-        return {self.question: str, **cells, **answer}
 
 
 def _copy(question: str, solution: str | None, answer: str | None = None) -> Callable[..., dict]:
@@ -249,9 +211,6 @@ _AGI: dict[str, Columns] = {
 _OLYMPIADS = ("OE_TO_maths_en_COMP", "OE_TO_physics_en_COMP", "TP_TO_maths_en_COMP",
               "TP_TO_physics_en_COMP")
 _ARENA = ("Math", "Physics", "Chemistry", "Biology", "Geography", "Astronomy", "CS")
-_GPQA: Columns = {"Question": str, "Correct Answer": str, "Incorrect Answer 1": str,
-                  "Incorrect Answer 2": str, "Incorrect Answer 3": str}
-
 # In the order of the reference, which matters: a source loses what an earlier one has.
 _TABLE = (
     Source(
@@ -325,7 +284,7 @@ _TABLE = (
         _copy("question", "solution"), "math", "simplescaling/s1-prob", "text", 182, 4.0,
     ),
     Source(
-        "GPQA", "Idavidrein/gpqa", (Part("gpqa_extended"),), {**_GPQA, "Explanation": object},
+        "GPQA", "Idavidrein/gpqa", (Part("gpqa_extended"),), {**OPTIONS, "Explanation": object},
         _gpqa, "science", "Idavidrein/gpqa", "choice", 348, 2.9,
         without=Listed("Idavidrein/gpqa", Part("gpqa_diamond"), "Question"),
         why="the order of the options differs from the reference's, and so does the id",
@@ -365,40 +324,3 @@ _TABLE = (
 )
 # fmt: on
 SOURCES = {source.name: source for source in _TABLE}
-
-BENCHMARKS = (
-    Benchmark(
-        "aime24",
-        "simplescaling/aime24_nofigures",
-        Part(),
-        "problem",
-        "answer",
-        "integer",
-        scored=True,
-    ),
-    Benchmark(
-        "gpqa_diamond",
-        "Idavidrein/gpqa",
-        Part("gpqa_diamond"),
-        "Question",
-        None,
-        "choice",
-        scored=True,
-    ),
-    Benchmark(
-        "math500",
-        "simplescaling/openaimath",
-        Part(splits=("test",)),
-        "problem",
-        "answer",
-        "text",
-        scored=True,
-    ),
-    Benchmark("aime22-24", "AI-MO/aimo-validation-aime", Part(), "problem"),
-    Benchmark(
-        "livecodebench-v4",
-        "livecodebench/code_generation_lite",
-        Part(splits=("test",), files=("test.jsonl", "test2.jsonl", "test3.jsonl", "test4.jsonl")),
-        "question_content",
-    ),
-)

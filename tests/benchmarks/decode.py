@@ -16,12 +16,10 @@ from typing import Any
 from benchmarks import Row
 from s1lib.artifacts import RunError
 from s1lib.chat import model_path, prompt_ids
-from s1lib.decoding import Forcing, Generation, load_decoder
+from s1lib.decoding import Forcing, Generation, Sampling, cells, load_decoder
 from s1lib.decoding.decoder import Decoder
 from s1lib.decoding.forcing import GO_ON, Machine, Marks, Plain, machine
 from s1lib.decoding.jobs import Job
-from s1lib.decoding.marks import marks
-from s1lib.decoding.sweep import cells
 from s1lib.world.sources import benchmark
 
 MODEL = "results/laptop/models/s1"
@@ -39,7 +37,7 @@ def measure(model: str = MODEL, problems: int = PROBLEMS) -> Iterator[Row]:
     share = -(-problems // len(NAMES))
     rows = [row for name in NAMES for row in benchmark(name, share, seed=1)][:problems]
     prompts = [prompt_ids(decoder.tokenizer, row["question"]) for row in rows]
-    decoder.generate(prompts[:8], max_new_tokens=8)
+    decoder.generate(prompts[:8], sampling=Sampling(max_new_tokens=8))
     yield _generate(decoder, prompts, model)
     yield _resubmit(decoder, prompts)
     yield from _overhead(decoder, prompts)
@@ -80,7 +78,7 @@ def _generate(decoder: Decoder, prompts: list[list[int]], model: str) -> Row:
 
     rival = AutoModelForCausalLM.from_pretrained(model_path(model), dtype=torch.float32)
     most = decoder.window - max(map(len, prompts))
-    ends = sorted(marks(decoder.tokenizer, None, decoder.ends).ends)
+    ends = sorted(decoder.marks(None).ends)
 
     def theirs(size: int) -> list[Ids]:
         found: list[Ids] = []
@@ -90,7 +88,7 @@ def _generate(decoder: Decoder, prompts: list[list[int]], model: str) -> Row:
 
     trials = [timed(lambda size=size: theirs(size))[0] for size in BATCHES]  # type: ignore[misc]
     slow, texts = min(trials, key=_seconds)
-    fast, done = timed(lambda: decoder.generate(prompts, max_new_tokens=most))[0]
+    fast, done = timed(lambda: decoder.generate(prompts, sampling=Sampling(max_new_tokens=most)))[0]
     _same("decode-vs-generate", [one.ids for one in done], texts)
     tokens = sum(one.sampled for one in done)
     unit = "tokens/s"
@@ -124,13 +122,13 @@ class Round(Plain):
     first_no_end = False
 
     @property
-    def ban(self) -> int:
+    def min_tokens(self) -> int:
         return int(self.first_no_end and not self.sampled)
 
 
 def resubmit(decoder: Decoder, prompts: list[list[int]], cell: Forcing) -> list[Ids]:
     """One cell as the reference decodes it: rounds with a barrier, whole prompts sent again."""
-    found = marks(decoder.tokenizer, cell, decoder.ends)
+    found = decoder.marks(cell)
     limit = decoder.answer_tokens
     one = [
         machine(prompt, cell, found, decoder.window, limit, index)
@@ -139,7 +137,7 @@ def resubmit(decoder: Decoder, prompts: list[list[int]], cell: Forcing) -> list[
     open_ = [each for each in one if not each.start().done]
     while open_:
         jobs = [_request(each, found, index, decoder.window) for index, each in enumerate(open_)]
-        for job, done in decoder._run(jobs, 0.0):
+        for job, done in decoder.run(jobs, Sampling()):
             each = open_[job.problem]
             for token in done.sampled:
                 if each.push(token) != GO_ON:
@@ -151,15 +149,15 @@ def resubmit(decoder: Decoder, prompts: list[list[int]], cell: Forcing) -> list[
 def _request(each: Machine, found: Marks, index: int, window: int) -> Job:
     ends = replace(found, ends=found.ends | {stop[-1] for stop in found.stops})
     answering = each.phase == "answer"
-    asked = Round(each.ids, Forcing(), found if answering else ends, window, each.patience, index)
-    asked.first_no_end = bool(each.ban)
+    asked = Round(each.ids, Forcing(), found if answering else ends, window, each.max_tokens, index)
+    asked.first_no_end = bool(each.min_tokens)
     return Job(asked, index)
 
 
 def _resubmit(decoder: Decoder, prompts: list[list[int]]) -> Row:
-    wanted = cells(BUDGETS, WAITS, Forcing())
+    wanted = cells(BUDGETS, WAITS)
     (fast, swept), (slow, apart) = timed(
-        lambda: decoder.sweep(prompts, BUDGETS, WAITS),
+        lambda: decoder.sweep(prompts, cells(BUDGETS, WAITS)),
         lambda: [resubmit(decoder, prompts, cell) for cell in wanted],
     )
     _same("sweep-vs-resubmit", [one.ids for one in swept], [ids for part in apart for ids in part])
@@ -175,15 +173,14 @@ def _overhead(decoder: Decoder, prompts: list[list[int]]) -> Iterator[Row]:
     forcing, longest = Forcing(budget=256, waits=2), Forcing(waits=max(WAITS))
     tokens: list[Generation] = decoder.generate(prompts, forcing)
     counts = [one.sampled for one in tokens]
-    endless = marks(decoder.tokenizer, None)
-    endless = replace(endless, ends=frozenset())
+    endless = replace(decoder.marks(None), ends=frozenset())
 
     def plain() -> int:
         jobs = [
             Job(Plain(prompt, Forcing(), endless, decoder.window, count, index), index)
             for index, (prompt, count) in enumerate(zip(prompts, counts, strict=True))
         ]
-        return sum(len(done.sampled) for _, done in decoder._run(jobs, 0.0))
+        return sum(len(done.sampled) for _, done in decoder.run(jobs, Sampling()))
 
     (forced, _), (free, total) = timed(lambda: decoder.generate(prompts, forcing), plain)
     if total != sum(counts):
@@ -191,7 +188,8 @@ def _overhead(decoder: Decoder, prompts: list[list[int]]) -> Iterator[Row]:
     rival, unit, n = "plain decoding of as many tokens", "tokens/s", len(prompts)
     yield _row("forced-vs-plain", rival, total / forced, total / free, unit, n)
     (whole, _), (single, _) = timed(
-        lambda: decoder.sweep(prompts, BUDGETS, WAITS), lambda: decoder.generate(prompts, longest)
+        lambda: decoder.sweep(prompts, cells(BUDGETS, WAITS)),
+        lambda: decoder.generate(prompts, longest),
     )
     yield _row("sweep-vs-longest", "its longest single run", n / whole, n / single, "problems/s", n)
 
@@ -199,8 +197,8 @@ def _overhead(decoder: Decoder, prompts: list[list[int]]) -> Iterator[Row]:
 def flips(model: str, prompts: list[list[int]]) -> Row:
     """Share of the sweep's generations that separate runs repeat token for token in bfloat16."""
     decoder = load_decoder(model, backend="torch", window=1024, answer_tokens=16, dtype="bfloat16")
-    wanted = cells(BUDGETS[-2:], WAITS[:1], Forcing())
-    swept = decoder.sweep(prompts, BUDGETS[-2:], WAITS[:1])
+    wanted = cells(BUDGETS[-2:], WAITS[:1])
+    swept = decoder.sweep(prompts, wanted)
     apart = [one for cell in wanted for one in decoder.generate(prompts, cell)]
     same = sum(a.ids == b.ids for a, b in zip(swept, apart, strict=True))
     return Row(
