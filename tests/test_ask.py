@@ -46,3 +46,31 @@ def test_ask_says_in_one_line_what_is_wrong(tiny_model_path):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.strip() == "s1lib: budget=-1 is below zero: use 0 or more"
+
+
+def test_ask_tells_how_thinking_opens_and_takes_other_delimiters(tiny_model_path):
+    command = [sys.executable, "-m", "s1lib", "ask", "Find 3", "--max-thinking", "0"]
+    command += ["--model", str(tiny_model_path), "--answer-tokens", "4", "--window", "200"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "stands between '<|im_start|>think' and '<|im_start|>answer'" in done.stderr
+    done = subprocess.run([*command, "--delimiters", "think"], capture_output=True, text=True)
+    assert "⟦<think>" in done.stdout
+
+
+def test_ask_takes_every_backend(tiny_model, tiny_tokenizer, tiny_model_path, monkeypatch, capsys):
+    """It once knew the torch backend alone."""
+    from test_server import Wire
+
+    from s1lib.__main__ import main
+
+    wire = Wire(tiny_model, len(tiny_tokenizer))
+    wire.served = [str(tiny_model_path)]
+    monkeypatch.setenv("S1_SERVER", wire.url)
+    command = ["ask", "Find 3", "--max-thinking", "9", "--wait", "1", "--answer-tokens", "6"]
+    command += ["--model", str(tiny_model_path)]
+    said = []
+    for backend in ("torch", "server"):
+        assert main([*command, "--backend", backend]) == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1] and wire.seen
+    wire.http.shutdown()

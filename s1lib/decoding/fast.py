@@ -79,6 +79,7 @@ class Fast(Network):
 
     def _layer(self, layer: Any, copied: bool) -> Layer:
         """One matrix for q, k and v, another for gate and up, unless they are large."""
+        # 1. What the model has
         attention, mlp = layer.self_attn, layer.mlp
         three = [attention.q_proj, attention.k_proj, attention.v_proj]
         biases = [
@@ -88,10 +89,12 @@ class Fast(Network):
         qkv = [part.weight.detach() for part in three]
         gate_up = [mlp.gate_proj.weight.detach(), mlp.up_proj.weight.detach()]
         single = [attention.o_proj.weight.detach().t(), mlp.down_proj.weight.detach().t()]
+        # 2. What is small, fused and in the order of its use
         order = self._order
         if copied:
             qkv, gate_up = [torch.cat(qkv)[order]], [torch.cat(gate_up)]
             single = [part.contiguous() for part in single]
+        # 3. All transposed, as views where nothing was copied
         return Layer(
             layer.input_layernorm.weight.detach(),
             [part.t().contiguous() if copied else part.t() for part in qkv],
