@@ -1,0 +1,92 @@
+"""The pretraining corpus: mostly brief answers, some worked in full, few with a second look.
+
+A base model trained on it answers as an instruct model does, in a few lines and with its best
+guess. It has seen all that thinking consists of, but rarely; so fine-tuning on 1,000 traces has to
+elicit it, which is what the paper claims for its own base model.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+
+from s1lib.faithful.families import FAMILIES, Problem, make_problem
+from s1lib.faithful.teacher import TEACHER, letter, look, so, solve
+
+END_OF_TEXT = "<|endoftext|>"
+LONGEST = 24
+CHAT = 0.4
+KINDS = {"brief": 0.6, "full": 0.25, "careful": 0.15}
+"""Of the documents in plain text."""
+CHOICE = 0.3
+
+
+def documents(seed: int | str) -> Iterator[str]:
+    """Endless documents; the same seed gives the same ones."""
+    rng = random.Random(f"corpus/{seed}")
+    names = list(FAMILIES)
+    while True:
+        problem = make_problem(rng, rng.choice(names), 1, LONGEST)
+        options = draw_options(problem, rng) if rng.random() < CHOICE else None
+        question = with_options(problem.question, options)
+        if rng.random() < CHAT:
+            said = f"{brief(problem, options, rng)}<|im_end|>\n"
+            yield (
+                f"<|im_start|>user\n{question}<|im_end|>\n"
+                f"<|im_start|>assistant\n{said}{END_OF_TEXT}"
+            )
+        else:
+            kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
+            said = {"brief": brief, "full": full, "careful": careful}[kind](problem, options, rng)
+            yield f"{question}\n\n{said}\n{END_OF_TEXT}"
+
+
+def brief(problem: Problem, options: list[str] | None, rng: random.Random) -> str:
+    """The first and the last line of a way, and the answer."""
+    lines, answer = look(problem, rng.random() < 0.5)
+    said = [lines[0], lines[-1]] if len(lines) > 1 else lines
+    if options:
+        said = [*said, so(answer, options)]
+    return "\n\n".join([*said, _end(problem, options, rng)])
+
+
+def full(problem: Problem, options: list[str] | None, rng: random.Random) -> str:
+    """One way, line by line."""
+    lines, answer = look(problem, rng.random() < 0.5)
+    return "\n\n".join([*lines, so(answer, options), _end(problem, options, rng)])
+
+
+def careful(problem: Problem, options: list[str] | None, rng: random.Random) -> str:
+    """A trace as the teacher's that looks at least twice and ends right."""
+    while True:
+        text, answer = solve(problem, rng, replace(TEACHER, rest=0.0), options)
+        if answer == right(problem, options):
+            return f"{text}\n\n{_end(problem, options, rng)}"
+
+
+def right(problem: Problem, options: list[str] | None) -> str:
+    return letter(problem.answer, options) if options else problem.answer
+
+
+def _end(problem: Problem, options: list[str] | None, rng: random.Random) -> str:
+    return f"{rng.choice(('Answer:', 'Final Answer:'))} {right(problem, options)}"
+
+
+def draw_options(problem: Problem, rng: random.Random) -> list[str]:
+    """Four options: the answer and what slips near it, of one unit or ten, would give."""
+    answer = int(problem.answer)
+    options = {answer}
+    while len(options) < 4:
+        options.add(abs(answer + rng.choice((1, 2, 3, 4, 5, 10, 11, 9, 20)) * rng.choice((1, -1))))
+    order = [str(option) for option in sorted(options)]
+    rng.shuffle(order)
+    return order
+
+
+def with_options(question: str, options: list[str] | None) -> str:
+    """The question with its options, one on a line, as in the reference's GPQA prompts."""
+    if not options:
+        return question
+    lines = [f"{letter}) {option}" for letter, option in zip("ABCD", options, strict=True)]
+    return "\n".join([question, *lines])

@@ -1,0 +1,43 @@
+"""What a family of questions is."""
+
+from __future__ import annotations
+
+import random
+from typing import Any, ClassVar
+
+from s1lib.faithful.pen import Pen
+
+Params = dict[str, Any]
+
+
+class Family:
+    """A kind of question with two ways to solve it, both exact with a pen that never slips.
+
+    `slow` goes step by step; `fast` sees a shortcut, which takes fewer lines or harder sums, and
+    now and then a condition that must be minded. `draw` picks parameters for which the slow way
+    takes about `n` lines. `msc` is the subject, `rule` how to solve it, for a reader.
+    Every subclass is a family; its name is the class's in lower case.
+    """
+
+    msc: ClassVar[str]
+    rule: ClassVar[str]
+    all: ClassVar[dict[str, Family]] = {}
+
+    def __init_subclass__(cls) -> None:
+        Family.all[cls.__name__.lower()] = cls()
+
+    @property
+    def name(self) -> str:
+        return type(self).__name__.lower()
+
+    def draw(self, rng: random.Random, n: int) -> Params:
+        raise NotImplementedError
+
+    def ask(self, p: Params) -> str:
+        raise NotImplementedError
+
+    def slow(self, p: Params, pen: Pen) -> int:
+        raise NotImplementedError
+
+    def fast(self, p: Params, pen: Pen) -> int:
+        raise NotImplementedError

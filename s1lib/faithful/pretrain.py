@@ -1,0 +1,273 @@
+"""Pretrain the two base models of the laptop world: `python -m s1lib pretrain`.
+
+Qwen2 architecture, a byte-level BPE tokenizer of our own with ChatML tokens, bf16 safetensors. The
+whole recipe is here; the corpus is `s1lib.faithful.corpus`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
+
+from s1lib.artifacts import write_json, write_text
+from s1lib.faithful.corpus import documents
+
+WEIGHTS = Path(__file__).parent / "weights"
+VOCABULARY = 704
+SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|fim_pad|>")
+HEADER = " steps left"  # of step-conditional traces: no document has it, so BPE would spell it out
+PHRASES = (
+    *(" + ", " - ", " · ", " = ", " / ", ") ", ", ", "x^", "So the answer is ", ", not "),
+    *("This takes long, so by a shortcut", "another way", "once more"),
+    *("So it is ", "Again ", "Now ", ": option ", "Twice at once: "),
+)
+"""What a trace consists of costs one token. BPE alone would never join words and spaces."""
+TEMPLATE = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+WINDOW = 1024
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Size and schedule of one base model."""
+
+    hidden: int
+    layers: int
+    heads: int
+    mlp: int
+    tokens: int
+    batch: int = 8192
+    workers: int = 0
+    lengths: tuple[int, ...] = (128, 320, 704)
+    muon_rate: float = 0.02
+    adam_rate: float = 3e-3
+    warmup: float = 0.01
+    decay: float = 0.5
+    seed: int = 0
+
+
+RECIPES = {
+    "small": Recipe(
+        hidden=96, layers=3, heads=3, mlp=256, tokens=80_000_000, batch=32768, workers=14
+    ),
+    "base": Recipe(
+        hidden=192, layers=5, heads=6, mlp=432, tokens=500_000_000, batch=32768, workers=14
+    ),
+}
+
+
+def train_tokenizer(seed: int = 0, sample: int = 20_000) -> Qwen2Tokenizer:
+    """Byte-level BPE on a sample of the corpus, split into digits as Qwen2's own tokenizer is."""
+    texts = (text.replace("<|", "< |") for text in islice(documents(seed), sample))
+    tokenizer = Qwen2Tokenizer().train_new_from_iterator(
+        texts, VOCABULARY - 64, new_special_tokens=list(SPECIAL[1:])
+    )
+    tokenizer.add_tokens([HEADER, *PHRASES])
+    tokenizer.chat_template = TEMPLATE
+    tokenizer.eos_token, tokenizer.pad_token = "<|im_end|>", "<|fim_pad|>"
+    tokenizer.model_max_length = WINDOW
+    return tokenizer
+
+
+class Stream(IterableDataset[list[np.ndarray]]):
+    """Endless chunks of 256 tokenized documents, one array of ids for each of `lengths`.
+
+    A document goes to the shortest length that holds it; every worker has documents of its own.
+    """
+
+    def __init__(self, tokenizer: Qwen2Tokenizer, seed: int, lengths: Sequence[int]) -> None:
+        self.tokenizer, self.seed, self.lengths = tokenizer, seed, lengths
+
+    def __iter__(self) -> Iterator[list[np.ndarray]]:
+        worker = get_worker_info()
+        stream = documents(f"{self.seed}/{worker.id if worker else 0}")
+        while True:
+            texts = list(islice(stream, 256))
+            parts: dict[int, list[int]] = {length: [] for length in self.lengths}
+            for ids in self.tokenizer(texts, add_special_tokens=False)["input_ids"]:
+                parts[next((n for n in self.lengths if len(ids) <= n), self.lengths[-1])] += ids
+            yield [np.array(ids, np.int16) for ids in parts.values()]
+
+
+def as_it_is(chunk: list[np.ndarray]) -> list[np.ndarray]:
+    return chunk
+
+
+def batches(tokenizer: Qwen2Tokenizer, recipe: Recipe) -> Iterator[torch.Tensor]:
+    """Endless batches of ids, shape (rows, length + 1), dtype int64: documents end to end.
+
+    Rows of several lengths, because attention over short rows is cheaper. Every batch has about
+    `recipe.batch` targets. Workers take turns, so that their number, not their speed, decides
+    what comes when.
+    """
+    data = Stream(tokenizer, recipe.seed + 1, recipe.lengths)
+    chunks = DataLoader(data, batch_size=None, num_workers=recipe.workers, collate_fn=as_it_is)
+    waiting = [np.array([], np.int16) for _ in recipe.lengths]
+    for chunk in chunks:
+        for k, (length, ids) in enumerate(zip(recipe.lengths, chunk, strict=True)):
+            waiting[k] = np.concatenate([waiting[k], ids])
+            need = recipe.batch // length * (length + 1)
+            while len(waiting[k]) >= need:
+                yield torch.from_numpy(waiting[k][:need].astype(np.int64)).view(-1, length + 1)
+                waiting[k] = waiting[k][need:]
+
+
+def new_model(recipe: Recipe, tokenizer: Qwen2Tokenizer) -> Qwen2ForCausalLM:
+    torch.manual_seed(recipe.seed)
+    config = Qwen2Config(
+        vocab_size=VOCABULARY,
+        hidden_size=recipe.hidden,
+        intermediate_size=recipe.mlp,
+        num_hidden_layers=recipe.layers,
+        num_attention_heads=recipe.heads,
+        head_dim=recipe.hidden // recipe.heads,
+        num_key_value_heads=1,
+        max_position_embeddings=WINDOW,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.convert_tokens_to_ids("<|im_end|>"),
+        pad_token_id=tokenizer.pad_token_id,  # type: ignore[arg-type]
+        use_cache=False,
+    )
+    return Qwen2ForCausalLM(config)
+
+
+def pretrain(name: str, recipe: Recipe, folder: Path, device: str) -> None:
+    """Train one model and save it with its model card in `folder`/`name`."""
+    tokenizer = load_tokenizer(folder)
+    model = new_model(recipe, tokenizer).to(device)  # type: ignore[arg-type]
+    if device == "cpu":  # the fused CPU kernel's backward pass is slower than plain matrix products
+        model.set_attn_implementation("eager")
+    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
+    others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
+    muon = torch.optim.Muon(matrices, lr=recipe.muon_rate, weight_decay=0.01)
+    adam = torch.optim.AdamW(others, lr=recipe.adam_rate, betas=(0.9, 0.95), weight_decay=0.0)
+    forward = torch.compile(model, dynamic=False) if device == "cpu" else model
+    steps = recipe.tokens // recipe.batch
+    log, start = [], time.time()
+    for step, batch in enumerate(islice(batches(tokenizer, recipe), steps)):
+        scale = schedule(step / steps, recipe)
+        for optimizer, rate in ((muon, recipe.muon_rate), (adam, recipe.adam_rate)):
+            optimizer.param_groups[0]["lr"] = rate * scale
+        ids = batch.to(device)
+        with torch.autocast(device, dtype=torch.bfloat16):
+            logits = forward(input_ids=ids[:, :-1]).logits
+        loss = torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten())
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer in (muon, adam):
+            optimizer.step()
+            optimizer.zero_grad()
+        if step % 50 == 0 or step == steps - 1:
+            seconds = time.time() - start
+            tokens = (step + 1) * recipe.batch
+            log.append({"step": step, "tokens": tokens, "loss": round(loss.item(), 4)})
+            rate = tokens / seconds
+            left = (recipe.tokens - tokens) / rate / 60
+            said = f"loss {loss:.4f}, {rate:,.0f} tokens/s, {left:.0f} min left"
+            print(f"{name} {step}/{steps}: {said}", flush=True)
+        if step % 500 == 499 or step == steps - 1:
+            save(name, model, tokenizer, recipe, log, folder, device, time.time() - start)
+
+
+def schedule(done: float, recipe: Recipe) -> float:
+    """Warm up, hold, then decay linearly to zero."""
+    return min(1.0, done / recipe.warmup, (1 - done) / recipe.decay)
+
+
+def save(
+    name: str,
+    model: Qwen2ForCausalLM,
+    tokenizer: Qwen2Tokenizer,
+    recipe: Recipe,
+    log: list[dict[str, float]],
+    folder: Path,
+    device: str,
+    seconds: float,
+) -> None:
+    """Save weights as bf16 safetensors, the tokenizer, the log and a model card."""
+    target = folder / name
+    target.mkdir(parents=True, exist_ok=True)
+    state = Qwen2ForCausalLM(model.config)
+    state.load_state_dict({k: v.cpu() for k, v in model.state_dict().items()})
+    state.config.use_cache = True
+    state.to(torch.bfloat16).save_pretrained(target)  # type: ignore[arg-type]
+    tokenizer.save_pretrained(target)
+    facts = {
+        "recipe": asdict(recipe),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "log": log,
+        "minutes": round(seconds / 60, 1),
+        "device": device if device == "cuda" else f"cpu ({torch.get_num_threads()} threads)",
+        "dtype": "bf16 autocast, fp32 weights",
+        "torch": torch.__version__,
+        "command": f"python -m s1lib pretrain {name}",
+    }
+    write_json(target / "training.json", facts)
+    write_text(target / "README.md", card(name, facts))
+
+
+def card(name: str, facts: dict[str, Any]) -> str:
+    """The model card, from what `save` recorded."""
+    recipe = facts["recipe"]
+    return f"""---
+license: apache-2.0
+library_name: transformers
+---
+# {name}: a base model of the laptop world
+
+{facts["parameters"]:,} parameters in the Qwen2 architecture: {recipe["layers"]} layers, width
+{recipe["hidden"]}, {recipe["heads"]} heads, one key-value head, window {WINDOW}.
+
+- **Corpus**: `s1lib.faithful.corpus`, procedural problems answered in a few lines, some of them
+  worked in full, few with a second look; {recipe["tokens"]:,} tokens, never repeated; seed
+  {recipe["seed"]}.
+- **Final loss**: {facts["log"][-1]["loss"]} nats per token (curve in `training.json`).
+- **Optimizer**: Muon on matrices at {recipe["muon_rate"]}, AdamW on the rest at
+  {recipe["adam_rate"]}; {recipe["batch"]} tokens a step; linear decay over the last
+  {recipe["decay"]:.0%}.
+- **Hardware**: {facts["device"]}, {facts["minutes"]} minutes, {facts["dtype"]}, torch
+  {facts["torch"]}.
+- **Command**: `{facts["command"]}`
+
+It knows nothing but this world: it is a student, a difficulty probe and a base for fine-tuning in
+the book, and of no other use.
+"""
+
+
+def load_tokenizer(folder: Path) -> Qwen2Tokenizer:
+    if not (folder / "tokenizer" / "tokenizer.json").is_file():
+        train_tokenizer().save_pretrained(folder / "tokenizer")
+    return Qwen2Tokenizer.from_pretrained(folder / "tokenizer")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "models", nargs="*", choices=list(RECIPES), default=list(RECIPES), help="default: both"
+    )
+    parser.add_argument("--folder", type=Path, default=WEIGHTS, help="where the models go")
+    parser.add_argument("--tokens", type=int, help="tokens to train on, instead of the recipe's")
+
+
+def main(args: argparse.Namespace) -> None:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.set_flush_denormal(True)  # subnormals make the backward pass on a CPU ten times slower
+    for name in args.models:
+        recipe = RECIPES[name]
+        if args.tokens:
+            recipe = replace(recipe, tokens=args.tokens)
+        pretrain(name, recipe, args.folder, device)

@@ -1,0 +1,142 @@
+"""The scripted teacher: writes thinking traces that try, doubt, compare and start again.
+
+It plays the part that Gemini plays in the paper. It solves a question step by step or by a
+shortcut, states an answer, and may look again, the sooner the longer its working was: "Wait" and
+once more, "Alternatively" and the other way. Two looks that agree settle the matter; two that
+differ call for a third; now and then it gives up. Every line can hold a slip, so long ways go wrong
+more often than short ones, and what goes wrong takes longer: wrong traces are the longer ones.
+
+Steps of a trace are separated by blank lines.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from s1lib.faithful.families import Problem, rebuild
+from s1lib.faithful.pen import Pen
+
+PATIENCE = 40
+"""After so many lines the teacher takes what it has."""
+
+
+@dataclass(frozen=True)
+class Habits:
+    """How the solver works; probabilities, but for `rest`.
+
+    `slow`: the first look goes step by step. `stray`: it begins so and then turns to the shortcut.
+    `slip`, `notice`, `haste`: see `Pen`. `rest`: lines after which a first answer is looked at
+    again in one case of two; zero means always. `further`: one more look although two agree.
+    `give_up`: two looks differ and the last one stands. `recap`: the answer is said once more.
+    """
+
+    slow: float = 0.6
+    stray: float = 0.15
+    bad_day: float = 0.4
+    slip: float = 0.01
+    often: float = 0.12
+    notice: float = 0.2
+    haste: float = 0.15
+    rest: float = 6.0
+    sense: float = 0.8
+    further: float = 0.1
+    give_up: float = 0.2
+    recap: float = 0.3
+
+
+TEACHER = Habits()
+
+
+def think(question: str, metadata: str, seed: int = 0) -> tuple[str, str]:
+    """The thinking trace and the attempt for a question of the world.
+
+    `metadata` is the row's JSON text with `family`, `params` and, for multiple choice, `options`.
+    The same question and seed give the same trace. Raises `ValueError` on other metadata.
+    """
+    facts = json.loads(metadata)
+    problem = rebuild(facts["family"], facts["params"])
+    rng = random.Random(f"{seed}/{question}")
+    trace, answer = solve(problem, rng, TEACHER, facts.get("options"))
+    final = "Final Answer: " if rng.random() < 0.5 else "Answer: "
+    return trace, final + answer
+
+
+def solve(
+    problem: Problem, rng: random.Random, habits: Habits, options: list[str] | None = None
+) -> tuple[str, str]:
+    """A thinking trace and the answer that it ends in (a letter where there are `options`)."""
+    slow = rng.random() < habits.slow
+    if rng.random() < habits.bad_day:
+        habits = replace(habits, slip=habits.often)
+    steps, found = [] if slow else _stray(problem, rng, habits), list[str]()
+    while True:
+        lines, answer = look(problem, slow, rng, habits)
+        steps += lines
+        if not found:
+            steps.append(so(answer, options))
+            again = rng.random() * (len(lines) + habits.rest) < len(lines)
+            again |= answer != problem.answer and rng.random() < habits.sense
+        elif answer in found:
+            steps.append(f"Again {answer}. {so(answer, options)}")
+            again = rng.random() < habits.further and len(steps) < PATIENCE
+        else:
+            steps.append(f"Now {answer}, not {found[-1]}.")
+            again = rng.random() >= habits.give_up and len(steps) < PATIENCE
+            if not again:  # what most looks say, and of equals the last
+                answer = Counter([answer, *reversed(found)]).most_common(1)[0][0]
+                steps[-1] += f" {so(answer, options)}"
+        found.append(answer)
+        if not again:
+            break
+        other, words = _doubt(rng)
+        slow = slow != other
+        steps[-1] += f"\n{words}"
+    if rng.random() < habits.recap:
+        steps[-1] += f"\nSo it is {answer}."
+    return "\n\n".join(steps), letter(answer, options) if options else answer
+
+
+def look(
+    problem: Problem, slow: bool, rng: random.Random | None = None, habits: Habits = TEACHER
+) -> tuple[list[str], str]:
+    """The lines of one way and the answer that it comes to; exact without a generator."""
+    pen = Pen(rng, habits.slip, habits.notice, habits.haste)
+    way = problem.family.slow if slow else problem.family.fast
+    return pen.lines, str(way(problem.params, pen))
+
+
+def so(answer: str, options: list[str] | None) -> str:
+    """The answer; with options, a look along them up to the one that says the same."""
+    said = f"So the answer is {answer}."
+    if not options:
+        return said
+    mine = letter(answer, options)
+    upto = options[: "ABCD".index(mine) + 1] if answer in options else options
+    looks = ", ".join(f"{a} {o}" for a, o in zip("ABCD", upto, strict=False))
+    return f"{said} {looks}: option {mine}."
+
+
+def letter(answer: str, options: list[str]) -> str:
+    """The option's letter; a solver whose answer is not offered picks the nearest number."""
+    if answer in options:
+        return "ABCD"[options.index(answer)]
+    distance = [abs(int(option) - int(answer)) for option in options]
+    return "ABCD"[distance.index(min(distance))]
+
+
+def _stray(problem: Problem, rng: random.Random, habits: Habits) -> list[str]:
+    """Now and then: some lines of the slow way, given up for the shortcut."""
+    if rng.random() >= habits.stray:
+        return []
+    lines, _ = look(problem, True, rng, habits)
+    return [*lines[: rng.randint(1, max(1, len(lines) - 1))], "This takes long, so by a shortcut."]
+
+
+def _doubt(rng: random.Random) -> tuple[bool, str]:
+    """Whether the next look goes another way, and the words that say so."""
+    word = rng.choices(("Wait", "Alternatively", "Hmm"), (0.5, 0.3, 0.2))[0]
+    other = rng.random() < {"Wait": 0.6, "Alternatively": 1.0, "Hmm": 0.5}[word]
+    return other, f"{word}, " + ("another way." if other else "once more.")

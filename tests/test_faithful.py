@@ -1,0 +1,222 @@
+"""The faithful world: exact questions with two ways each, and traces as published ones are."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from dataclasses import replace
+from itertools import count, islice
+from math import gcd
+from statistics import mean, median
+
+import pytest
+
+from s1lib.artifacts import RunError
+from s1lib.faithful import corpus
+from s1lib.faithful.families import FAMILIES, is_held_out, make_problem, rebuild
+from s1lib.faithful.pen import Pen
+from s1lib.faithful.pretrain import WEIGHTS, load_tokenizer
+from s1lib.faithful.sources import BENCHMARKS, SOURCES, benchmark, rows
+from s1lib.faithful.teacher import TEACHER, look, solve, think
+
+
+def apply(p: dict) -> int:
+    v = p["s"]
+    for _ in range(p["n"]):
+        v = (p["a"] * v + p["b"]) % p["m"]
+    return v
+
+
+def obey(p: dict) -> int:
+    value = p["s"]
+    for order, by in p["o"]:
+        value = {"add": value + by, "take": value - by, "double": 2 * value}[order]
+    return value
+
+
+def written(n: int, base: int) -> int:
+    return n if n < base else 10 * written(n // base, base) + n % base
+
+
+def row(p: dict) -> int:
+    numbers = [0, p["u"], p["v"]]
+    while len(numbers) <= p["n"]:
+        numbers.append(0 if len(numbers) == p["k"] else numbers[-1] + numbers[-2])
+    return numbers[p["n"]]
+
+
+def first(above: int, fits) -> int:
+    return next(x for x in count(above + 1) if fits(x))
+
+
+# The answer of every family, from its question's meaning and neither of its ways.
+ORACLES = {
+    "account": lambda p: p["s"] + p["n"] * p["d"] - p["n"] // p["e"] * p["f"],
+    "orbit": apply,
+    "power": lambda p: pow(p["a"], p["n"], p["m"]),
+    "series": lambda p: sum(p["s"] + k * p["d"] for k in range(p["n"])),
+    "polynomial": lambda p: sum(c * p["x"] ** k for k, c in enumerate(reversed(p["c"]))),
+    "dot": lambda p: sum(a * b for a, b in zip(p["a"], p["b"], strict=True)),
+    "machine": obey,
+    "mean": lambda p: sum(p["m"]) // len(p["m"]),
+    "calendar": lambda p: (p["k"] + p["b"] - p["a"] - 1) % p["w"] + 1,
+    "row": row,
+    "digits": lambda p: written(p["n"], p["b"]),
+    "shop": lambda p: p["s"] + sum(n * k * (1 if verb == "buys" else -1) for verb, n, k in p["t"]),
+    "divisor": lambda p: gcd(p["a"], p["b"]),
+    "colony": lambda p: first(0, lambda k: p["s"] + k * p["d"] > p["t"]) + p["k"],
+    "braking": lambda p: first(0, lambda k: p["s"] - k * p["d"] < p["t"]) + p["k"],
+    "congruence": lambda p: first(p["l"], lambda x: p["a"] * x % p["m"] == p["r"]),
+    "comets": lambda p: first(p["l"], lambda t: (t % p["p"], t % p["q"]) == (p["i"], p["j"])),
+    "coins": lambda p: max(
+        y for y in range(p["c"] // p["b"] + 1) if (p["c"] - p["b"] * y) % p["a"] == 0
+    ),
+    "rectangle": lambda p: max(p["x"], p["y"]),
+    "tickets": lambda p: next(
+        x for x in range(p["s"] + 1) if p["a"] * x + p["b"] * (p["s"] - x) == p["c"]
+    ),
+    "runners": lambda p: (
+        p["p"] + p["u"] * first(0, lambda t: p["p"] + p["u"] * t == p["q"] + p["v"] * t)
+    ),
+    "riddle": lambda p: first(
+        p["l"], lambda x: sum(map(int, str(x))) == p["s"] and x % p["m"] == p["r"]
+    ),
+    "factor": lambda p: max(d for d in range(1, p["n"]) if p["n"] % d == 0),
+    "dice": lambda p: sum(
+        i + j != p["s"] for i in range(1, p["n"] + 1) for j in range(1, p["m"] + 1)
+    ),
+    "ways": lambda p: sum(
+        x for x in range(p["l"] + 1, p["l"] + p["n"] + 1) if (p["c"] + p["a"] * x) % p["b"] == 0
+    ),
+    "multiples": lambda p: sum(x % p["a"] > 0 and x % p["b"] > 0 for x in range(1, p["n"] + 1)),
+    "pairs": lambda p: p["g"] * (p["g"] - 1) // 2 + p["g"] * p["b"],
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_both_ways_end_in_what_the_question_means(name: str) -> None:
+    rng = random.Random(7)
+    for _ in range(150):
+        problem = make_problem(rng, name, 1, 24)
+        assert problem.answer == str(ORACLES[name](problem.params)), problem.question
+        assert look(problem, slow=False)[1] == problem.answer, problem.question
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_whatever_slips_a_way_comes_to_an_end(name: str) -> None:
+    rng, shaky = random.Random(8), replace(TEACHER, slip=0.4, bad_day=0.0, haste=0.5)
+    for _ in range(100):
+        problem = make_problem(rng, name, 1, 24)
+        for slow in (True, False):
+            lines, answer = look(problem, slow, rng, shaky)
+            assert len(lines) < 100 and int(answer) >= 0
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_no_answer_of_a_family_is_a_good_guess(name: str) -> None:
+    rng = random.Random(9)
+    answers = Counter(make_problem(rng, name, 4, 16).answer for _ in range(400))
+    assert answers.most_common(1)[0][1] < 40
+
+
+def test_there_are_24_families_in_ten_domains_and_twelve_in_each_benchmark() -> None:
+    assert len(FAMILIES) >= 24
+    assert len({family.msc for family in FAMILIES.values()}) >= 10
+    assert all(len(kind.families) >= 12 for kind in BENCHMARKS.values())
+
+
+def test_a_slip_is_carried_on_unless_it_is_noticed() -> None:
+    wrong = Pen(random.Random(0), slip=1.0)
+    assert wrong("2 + 2", 4) != 4 and "no, 4" not in wrong.lines[0]
+    noticed = Pen(random.Random(0), slip=1.0, notice=1.0)
+    assert noticed("2 + 2", 4) == 4 and noticed.lines[0].endswith(", no, 4.")
+
+
+def test_a_problem_is_rebuilt_from_its_metadata() -> None:
+    one = rows("NuminaMATH", 1, 0)[0]
+    facts = json.loads(one["metadata"])
+    assert rebuild(facts["family"], facts["params"]).question in one["question"]
+
+
+def traces(problems: int, each: int = 16) -> list[list[tuple[int, bool]]]:
+    """Lines and correctness of the teacher's traces, question by question."""
+    rng, found = random.Random(10), []
+    for _ in range(problems):
+        problem = make_problem(rng, rng.choice(list(FAMILIES)), 4, 20)
+        looks = [
+            solve(problem, random.Random(f"{k}/{problem.question}"), TEACHER) for k in range(each)
+        ]
+        found.append([(len(text.split("\n\n")), a == problem.answer) for text, a in looks])
+    return found
+
+
+def test_wrong_traces_of_a_question_are_longer_than_right_ones() -> None:
+    """Published: wrong answers take 225% more tokens (arXiv 2501.18585)."""
+    ratios = []
+    for looks in traces(150):
+        wrong, right = ([n for n, ok in looks if ok is want] for want in (False, True))
+        if wrong and right:
+            ratios.append(mean(wrong) / mean(right))
+    assert median(ratios) > 1.3
+
+
+def test_the_longer_a_trace_the_less_often_it_is_right() -> None:
+    looks = sorted(look for question in traces(150) for look in question)
+    quarter = len(looks) // 4
+    shares = [mean(ok for _, ok in looks[k * quarter : (k + 1) * quarter]) for k in range(4)]
+    assert shares == sorted(shares, reverse=True) and shares[0] - shares[3] > 0.1
+
+
+def test_the_teacher_repeats_itself_with_the_same_seed_only() -> None:
+    one = benchmark("mini-AIME", 1, 0)[0]
+    assert think(one["question"], one["metadata"], 1) == think(one["question"], one["metadata"], 1)
+    assert len({think(one["question"], one["metadata"], seed) for seed in range(9)}) > 1
+
+
+def test_a_letter_is_the_option_that_says_the_answer() -> None:
+    for one in benchmark("mini-GPQA", 50, 3):
+        facts = json.loads(one["metadata"])
+        answer = rebuild(facts["family"], facts["params"]).answer
+        assert facts["options"]["ABCD".index(one["answer"])] == answer
+
+
+def test_no_document_and_no_source_holds_a_benchmark_question_but_for_leaks() -> None:
+    exam = {
+        one["question"].split("\n")[0] for name in BENCHMARKS for one in benchmark(name, 200, 0)
+    }
+    assert all(is_held_out(question) for question in exam)
+    texts = "".join(islice(corpus.documents(1), 3000))
+    assert not any(question in texts for question in exam)
+    pool = [one["question"].split("\n")[0] for one in rows("MATH", 500, 0)]
+    assert sum(question in exam for question in pool) < 25
+
+
+def test_documents_look_twice_far_more_seldom_than_the_teacher() -> None:
+    texts = list(islice(corpus.documents(2), 3000))
+    looks = [bool({"Wait,", "Hmm,", "Alternatively,"} & set(text.split())) for text in texts]
+    rng = random.Random(3)
+    mine = [
+        "\nWait"
+        in (text := solve(make_problem(rng, rng.choice(list(FAMILIES)), 4, 20), rng, TEACHER)[0])
+        or "\nHmm" in text
+        or "\nAlternatively" in text
+        for _ in range(500)
+    ]
+    assert mean(looks) < 0.15 < 0.4 < mean(mine)
+
+
+def test_the_tokenizer_gives_back_what_it_is_given_and_spells_numbers() -> None:
+    tokenizer = load_tokenizer(WEIGHTS)
+    for text in islice(corpus.documents(4), 100):
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+    assert len(tokenizer.encode("719")) == 3
+    assert tokenizer.encode("So the answer is 4.\nWait")[:-1] == tokenizer.encode(
+        "So the answer is 4.\n"
+    )
+
+
+def test_an_unknown_source_is_told_the_known_ones() -> None:
+    with pytest.raises(RunError, match="use one of"):
+        rows("nowhere", 1, 0)
+    assert set(SOURCES) and all(set(kind.families) <= set(FAMILIES) for kind in SOURCES.values())
