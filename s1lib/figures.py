@@ -6,7 +6,7 @@ Panels, colours and marks follow from what is in the table, whatever benchmarks 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ INK, MUTED, RULE = "#24292f", "#57606a", "#d0d7de"
 # Okabe and Ito's palette: distinct for colour-blind readers, and in grey by brightness.
 BLUE, ORANGE, GREEN, PURPLE, SKY = "#0072b2", "#d55e00", "#009e73", "#aa4499", "#56b4e9"
 PALETTE = (BLUE, ORANGE, GREEN, PURPLE, SKY, INK)
+MARKS = "os^DvP"
 
 
 def style() -> None:
@@ -222,19 +223,20 @@ def draw_examples(table: pd.DataFrame) -> Figure:
 def draw_methods(table: pd.DataFrame) -> Figure:
     """Figures 4b, 6 and 7: accuracy against tokens for each method, a panel per benchmark."""
     figure, panels = _panels(table, 3.4)
-    names = list(dict.fromkeys(table["method"]))
-    pairs = zip(_cycle(len(names)), _cycle(len(names), "os^DvP"), strict=True)
-    looks = dict(zip(names, pairs, strict=True))
+    shown: dict[str, Any] = {}
     for axes, part, _ in panels:
-        for name, curve in part.groupby("method", sort=False):
-            colour, mark = looks[name]
-            curve = curve.sort_values("tokens")
+        for place, name in enumerate(dict.fromkeys(table["method"])):
+            curve = part[part["method"] == name].sort_values("tokens")
+            colour = PALETTE[place % len(PALETTE)]
+            mark = MARKS[(place + place // len(PALETTE)) % len(MARKS)]  # no pair comes twice soon
+            if curve.empty:
+                continue
             if curve["low"].notna().all():
                 _interval_band(axes, curve["tokens"], curve, colour)
-            axes.plot(curve["tokens"], curve["value"], marker=mark, color=colour, label=str(name))
+            (shown[name],) = axes.plot(curve["tokens"], curve["value"], marker=mark, color=colour)
         _log2_tokens(axes, part["tokens"])
         axes.set_xlabel("tokens per question (log scale)")
-        axes.legend(loc="best")
+    figure.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=4)
     return figure
 
 
@@ -314,8 +316,8 @@ def colours(names: Iterable[str]) -> dict[str, str]:
     return {name: palette[order.index(heading)] for name, heading in headings.items()}
 
 
-def _cycle(count: int, looks: Sequence[str] = PALETTE) -> list[str]:
-    return [looks[place % len(looks)] for place in range(count)]
+def _cycle(count: int) -> list[str]:
+    return [PALETTE[place % len(PALETTE)] for place in range(count)]
 
 
 def _panels(
@@ -328,7 +330,11 @@ def _panels(
     across = min(len(parts), 4)
     down = -(-len(parts) // across)
     figure, grid = plt.subplots(
-        down, across, figsize=(max(9.2, 3.2 * across), height * down), squeeze=False
+        down,
+        across,
+        figsize=(max(9.2, 3.2 * across), height * down),
+        squeeze=False,
+        layout="constrained",
     )
     found = []
     for place, axes in enumerate(grid.flat):
