@@ -202,7 +202,7 @@ class Engine:
         for row, token in zip(self.rows, tokens.tolist(), strict=True):
             row.pending.append(token)
         events = self.stops[tokens] | (self.length[:live] >= self.due[:live])
-        ended = self._ended()
+        ended = self._ended() if self.hooks.stop else []
         events[ended] = True
         if events.any():
             yield from self._ask(np.flatnonzero(events), set(ended))
@@ -250,7 +250,7 @@ class Engine:
     def _ended(self) -> list[int]:
         """Rows that the caller's own criteria end here."""
         stop = self.hooks.stop
-        return [i for i, row in enumerate(self.rows) if stop(*_new(row))] if stop else []
+        return [i for i, row in enumerate(self.rows) if stop and stop(*_new(row))]
 
     def _ask(self, indices: np.ndarray, ended: set[int]) -> Iterator[tuple[Job, Machine]]:
         gone = []
