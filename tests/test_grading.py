@@ -229,8 +229,8 @@ def test_hostile_strings_neither_crash_nor_hang_the_grader(monkeypatch):
     assert parser.parser.compare("1", "2") in ("wrong", "undecided")
 
 
-PIECES = ["Answer:", "Answer: \n", r"\boxed{1}", r"\boxed{", "option A is ", "\n", "*", "$", "(", "{",
-          r"\\", "answer is ", "</think>"]  # fmt: skip
+PIECES = ["Answer:", "Answer: \n", r"\boxed{1}", r"\boxed{", "option A is ", "\n", "*", "$", "(",
+          "{", r"\\", "answer is ", "</think>"]  # fmt: skip
 
 
 @pytest.mark.parametrize("piece", PIECES)
