@@ -230,7 +230,7 @@ def test_hostile_strings_neither_crash_nor_hang_the_grader(monkeypatch):
 
 
 PIECES = ["Answer:", "Answer: \n", r"\boxed{1}", r"\boxed{", "option A is ", "\n", "*", "$", "(",
-          "{",          r"\\", "answer is ", "</think>"]  # fmt: skip
+          "{", r"\\", "answer is ", "</think>"]  # fmt: skip
 
 
 @pytest.mark.parametrize("piece", PIECES)

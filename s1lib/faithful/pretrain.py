@@ -134,7 +134,6 @@ def new_model(recipe: Recipe, tokenizer: Qwen2Tokenizer) -> Qwen2ForCausalLM:
         intermediate_size=recipe.mlp,
         num_hidden_layers=recipe.layers,
         num_attention_heads=recipe.heads,
-        head_dim=recipe.hidden // recipe.heads,
         num_key_value_heads=1,
         max_position_embeddings=WINDOW,
         tie_word_embeddings=True,
