@@ -1,4 +1,4 @@
-"""Pretrain the two base models of the laptop world: `python -m s1lib pretrain`.
+"""Pretrain the two base models of the laptop world: `python -m s1lib.faithful.pretrain`.
 
 Qwen2 architecture, a byte-level BPE tokenizer of our own with ChatML tokens, bf16 safetensors. The
 whole recipe is here; the corpus is `s1lib.faithful.corpus`.
@@ -62,10 +62,10 @@ class Recipe:
 
 RECIPES = {
     "small": Recipe(
-        hidden=96, layers=3, heads=3, mlp=256, tokens=80_000_000, batch=32768, workers=14
+        hidden=96, layers=3, heads=3, mlp=256, tokens=24_000_000, batch=32768, workers=16
     ),
     "base": Recipe(
-        hidden=192, layers=5, heads=6, mlp=432, tokens=500_000_000, batch=32768, workers=14
+        hidden=192, layers=5, heads=6, mlp=432, tokens=240_000_000, batch=32768, workers=16
     ),
 }
 
@@ -214,7 +214,7 @@ def save(
         "device": device if device == "cuda" else f"cpu ({torch.get_num_threads()} threads)",
         "dtype": "bf16 autocast, fp32 weights",
         "torch": torch.__version__,
-        "command": f"python -m s1lib pretrain {name}",
+        "command": f"python -m s1lib.faithful.pretrain {name}",
     }
     write_json(target / "training.json", facts)
     write_text(target / "README.md", card(name, facts))
@@ -270,3 +270,9 @@ def main(args: argparse.Namespace) -> None:
         if args.tokens:
             recipe = replace(recipe, tokens=args.tokens)
         pretrain(name, recipe, args.folder, device)
+
+
+if __name__ == "__main__":
+    arguments = argparse.ArgumentParser(description=__doc__)
+    add_arguments(arguments)
+    main(arguments.parse_args())

@@ -35,15 +35,15 @@ class Habits:
 
     slow: float = 0.6
     stray: float = 0.15
-    bad_day: float = 0.4
+    bad_day: float = 0.5
     slip: float = 0.01
-    often: float = 0.12
+    often: float = 0.2
     notice: float = 0.2
     haste: float = 0.15
     rest: float = 6.0
     sense: float = 0.8
     further: float = 0.1
-    give_up: float = 0.2
+    give_up: float = 0.35
     recap: float = 0.3
 
 
