@@ -14,11 +14,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import queue
 import re
 import shlex
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
@@ -35,7 +33,9 @@ from s1lib.decoding.jobs import Job, one_id_stops
 from s1lib.decoding.requests import request, take
 from s1lib.decoding.sampling import Sampling
 from s1lib.profile import load_profile
+from s1lib.streams import Closed, Stream, read
 
+Done = tuple[Job, Machine]
 ADDRESS = "http://localhost:8000/v1"
 TRIES = 6
 PAUSE = 0.5  # seconds before the second try; doubles with every further one
@@ -84,42 +84,34 @@ class ServerDecoder(Decoder):
 
     def run(self, jobs: list[Job], sampling: Sampling) -> Iterator[tuple[Job, Machine]]:
         """The coroutines run in a thread, since a notebook has an event loop of its own."""
-        results: queue.Queue[Any] = queue.Queue()
-        running: list[Any] = []
-        stopped = threading.Event()
         for job in jobs:
             one_id_stops(job.machine)
 
-        async def everything() -> None:
-            running.extend((asyncio.get_running_loop(), asyncio.current_task()))
-            if not stopped.is_set():
-                await self._all(jobs, sampling, results)
+        async def everything(stream: Stream[Done]) -> None:
+            loop, task = asyncio.get_running_loop(), asyncio.current_task()
+            assert task is not None
 
-        def work() -> None:
-            try:
-                asyncio.run(everything())
-                results.put(None)
-            except BaseException as error:
-                results.put(error)
-
-        thread = threading.Thread(target=work, daemon=True)
-        thread.start()
-        try:
-            while (item := results.get()) is not None:
-                while isinstance(item, BaseExceptionGroup):
-                    item = item.exceptions[0]
-                if isinstance(item, BaseException):
-                    raise item
-                yield item
-        finally:  # whoever stops reading stops the requests
-            stopped.set()
-            if running:
-                loop, task = running
+            def cancel() -> None:  # whoever stops reading stops the requests
                 with suppress(RuntimeError):  # it has just ended by itself
                     loop.call_soon_threadsafe(task.cancel)
-            thread.join()
 
-    async def _all(self, jobs: list[Job], sampling: Sampling, results: queue.Queue[Any]) -> None:
+            stream.on_close(cancel)
+            await self._all(jobs, sampling, stream)
+
+        def work(stream: Stream[Done]) -> None:
+            try:
+                asyncio.run(everything(stream))
+            except asyncio.CancelledError:
+                raise Closed from None
+            except BaseExceptionGroup as group:
+                error: BaseException = group
+                while isinstance(error, BaseExceptionGroup):
+                    error = error.exceptions[0]
+                raise error from None
+
+        return read([work])
+
+    async def _all(self, jobs: list[Job], sampling: Sampling, stream: Stream[Done]) -> None:
         turn = asyncio.Semaphore(self.rows)
         async with openai.AsyncOpenAI(
             base_url=self.urls[0],
@@ -132,7 +124,7 @@ class ServerDecoder(Decoder):
 
             async def follow(job: Job) -> None:
                 async with turn:
-                    leaves = await self._follow(client, job, sampling, results)
+                    leaves = await self._follow(client, job, sampling, stream)
                 async with asyncio.TaskGroup() as group:
                     for leaf in leaves:
                         group.create_task(answer(job, leaf))
@@ -140,7 +132,7 @@ class ServerDecoder(Decoder):
             async def answer(job: Job, leaf: Machine) -> None:
                 async with turn:
                     await self._finish(client, job, leaf, sampling)
-                results.put((job, leaf))
+                stream.push((job, leaf))
 
             async with asyncio.TaskGroup() as group:
                 for job in jobs:
@@ -171,7 +163,7 @@ class ServerDecoder(Decoder):
         raise RunError(f"no server has {self.name}: {'; '.join(found)}. {_start(self.name)}")
 
     async def _follow(
-        self, client: openai.AsyncOpenAI, job: Job, sampling: Sampling, results: queue.Queue[Any]
+        self, client: openai.AsyncOpenAI, job: Job, sampling: Sampling, stream: Stream[Done]
     ) -> list[Machine]:
         """One job to its end, or, if it has branches, to the end of its thinking."""
         machine = job.machine
@@ -180,7 +172,7 @@ class ServerDecoder(Decoder):
             move = await self._advance(client, job, machine, sampling)
         if job.branches:
             return job.branches(machine)
-        results.put((job, machine))
+        stream.push((job, machine))
         return []
 
     async def _finish(

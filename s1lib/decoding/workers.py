@@ -11,15 +11,15 @@ decoded at about two thirds of the rate.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
-from queue import SimpleQueue
+from functools import partial
 from typing import Protocol
 
 import torch
 
 from s1lib.decoding.forcing import Machine
 from s1lib.decoding.jobs import Job
+from s1lib.streams import Stream, read
 
 WORKERS = 2  # measured on two cores; more of them may pay where there are more
 FEWEST = 32  # jobs that are worth a second worker
@@ -54,39 +54,13 @@ def side_by_side(engines: Sequence[Runs], parts: Sequence[list[Job]]) -> Iterato
         yield from engines[0].run(parts[0])
         return
     before = torch.get_num_threads()
-    found: SimpleQueue[Done | BaseException | None] = SimpleQueue()
-    stop = threading.Event()
 
-    def work(engine: Runs, jobs: list[Job]) -> None:
-        try:
-            torch.set_num_threads(max(1, before // len(engines)))
-            for done in engine.run(jobs):
-                found.put(done)
-                if stop.is_set():
-                    return
-        except BaseException as error:  # raised again by whoever reads
-            found.put(error)
-        finally:
-            found.put(None)
+    def work(engine: Runs, jobs: list[Job], stream: Stream[Done]) -> None:
+        torch.set_num_threads(max(1, before // len(engines)))
+        for done in engine.run(jobs):
+            stream.push(done)
 
-    threads = [
-        threading.Thread(target=work, args=pair, daemon=True)
-        for pair in zip(engines, parts, strict=True)
-    ]
     try:
-        for one in threads:
-            one.start()
-        open_ = len(threads)
-        while open_:
-            done = found.get()
-            if isinstance(done, BaseException):
-                raise done
-            if done is None:
-                open_ -= 1
-            else:
-                yield done
+        yield from read([partial(work, *pair) for pair in zip(engines, parts, strict=True)])
     finally:
-        stop.set()
-        for one in threads:
-            one.join()
         torch.set_num_threads(before)
