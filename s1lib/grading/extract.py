@@ -39,7 +39,12 @@ _SENTENCE = re.compile(
     r"(?:\s(?:therefore|thus|then|hence|simply|just|given by|equal to)\b){0,2},?[ \t]?[:：]?",
     re.IGNORECASE,
 )
-_LETTER_LINE = re.compile(r"^[ \t>*_$]{0,6}[(\[]?[A-Z][)\]]?[.*_$ \t]{0,6}$", re.MULTILINE)
+_LETTER_LINE = re.compile(
+    r"^[ \t>*_$]{0,6}"
+    r"(?:(?i:option|choice)\s[*$]{0,3}[(\[]?[A-Za-j]|[(\[]?[A-Z]|[(\[][a-j](?=[)\]]))"
+    r"[)\]]?[.*_$ \t]{0,6}$",
+    re.MULTILINE,
+)
 
 
 class Answer(NamedTuple):
@@ -247,7 +252,8 @@ _SAID = re.compile(
     rf"\s?:?\s({_LIST})"
 )
 _PICK = re.compile(
-    rf"\b(?i:choose|pick|select|go with)\s(?i:option |choice |answer )?[*$]{{0,3}}({_LIST})"
+    r"\b(?i:choose|pick|select|go with)\s(?i:option |choice |answer )?[*$]{0,3}"
+    rf"({_LIST}|\([a-j]\))"
     rf"|(?i:option|choice|answer)\s[*$]{{0,3}}({_LIST})[*$]{{0,3}}\s(?:is|are)\s(?:the\s)?"
     r"(?:correct|right|best|answer|true)"
 )
