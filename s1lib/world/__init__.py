@@ -1,1 +1,1 @@
-"""The laptop world: procedural questions, a scripted teacher, two small base models of our own."""
+"""A laptop world that agrees with what is published about traces; the one to come (see choices)."""

@@ -1,66 +1,84 @@
-"""The pretraining corpus: problems answered at once in chat form, or worked out in text.
+"""The pretraining corpus: mostly brief answers, some worked in full, few with a second look.
 
-A base model trained on it knows the arithmetic, the searches and the doubts, but when asked in chat
-form it answers at once. So fine-tuning on 1,000 traces has to elicit thinking, not to teach it,
-which is what the paper claims for its own base model.
+A base model trained on it answers as an instruct model does, in a few lines and with its best
+guess. It has seen all that thinking consists of, but rarely; so fine-tuning on 1,000 traces has to
+elicit it, which is what the paper claims for its own base model.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 from s1lib.world.families import FAMILIES, Problem, make_problem
-from s1lib.world.teacher import Habits, solve
+from s1lib.world.teacher import TEACHER, letter, look, so, solve
 
 END_OF_TEXT = "<|endoftext|>"
-LONGEST = 32
-WORKED_LINES = 20
-DIRECT = 0.3
+LONGEST = 24
+CHAT = 0.4
+KINDS = {"brief": 0.6, "full": 0.25, "careful": 0.15}
+"""Of the documents in plain text."""
 CHOICE = 0.3
 
 
-def documents(seed: int) -> Iterator[str]:
+def documents(seed: int | str) -> Iterator[str]:
     """Endless documents; the same seed gives the same ones."""
     rng = random.Random(f"corpus/{seed}")
     names = list(FAMILIES)
     while True:
         problem = make_problem(rng, rng.choice(names), 1, LONGEST)
         options = draw_options(problem, rng) if rng.random() < CHOICE else None
-        yield (direct if rng.random() < DIRECT else worked)(problem, options, rng)
+        question = with_options(problem.question, options)
+        if rng.random() < CHAT:
+            said = f"{brief(problem, options, rng)}<|im_end|>\n"
+            yield (
+                f"<|im_start|>user\n{question}<|im_end|>\n"
+                f"<|im_start|>assistant\n{said}{END_OF_TEXT}"
+            )
+        else:
+            kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
+            said = {"brief": brief, "full": full, "careful": careful}[kind](problem, options, rng)
+            yield f"{question}\n\n{said}\n{END_OF_TEXT}"
 
 
-def direct(problem: Problem, options: list[str] | None, rng: random.Random) -> str:
-    """A chat in which the assistant answers at once."""
-    answer = "ABCD"[options.index(problem.answer)] if options else problem.answer
-    word = rng.choice(("Answer:", "Final Answer:"))
-    return (
-        f"<|im_start|>user\n{with_options(problem.question, options)}<|im_end|>\n"
-        f"<|im_start|>assistant\n{word} {answer}<|im_end|>\n{END_OF_TEXT}"
-    )
+def brief(problem: Problem, options: list[str] | None, rng: random.Random) -> str:
+    """The first and the last line of a way, and the answer."""
+    lines, answer = look(problem, rng.random() < 0.5)
+    said = [lines[0], lines[-1]] if len(lines) > 1 else lines
+    if options:
+        said = [*said, so(answer, options)]
+    return "\n\n".join([*said, _end(problem, options, rng)])
 
 
-def worked(problem: Problem, options: list[str] | None, rng: random.Random) -> str:
-    """A worked example in plain text, by a careful solver who ends in the right answer."""
-    careful = Habits(
-        doubt=1.0,
-        again=0.2,
-        slip=0.1,
-        alert=0.5,
-        work=0.4 if len(problem.steps) <= WORKED_LINES else 0.0,
-    )
-    text, answer = solve(problem, rng, careful, options)
-    word = rng.choice(("Answer:", "Final Answer:"))
-    return f"{with_options(problem.question, options)}\n\n{text}\n\n{word} {answer}\n{END_OF_TEXT}"
+def full(problem: Problem, options: list[str] | None, rng: random.Random) -> str:
+    """One way, line by line."""
+    lines, answer = look(problem, rng.random() < 0.5)
+    return "\n\n".join([*lines, so(answer, options), _end(problem, options, rng)])
+
+
+def careful(problem: Problem, options: list[str] | None, rng: random.Random) -> str:
+    """A trace as the teacher's that looks at least twice and ends right."""
+    while True:
+        text, answer = solve(problem, rng, replace(TEACHER, rest=0.0), options)
+        if answer == right(problem, options):
+            return f"{text}\n\n{_end(problem, options, rng)}"
+
+
+def right(problem: Problem, options: list[str] | None) -> str:
+    return letter(problem.answer, options) if options else problem.answer
+
+
+def _end(problem: Problem, options: list[str] | None, rng: random.Random) -> str:
+    return f"{rng.choice(('Answer:', 'Final Answer:'))} {right(problem, options)}"
 
 
 def draw_options(problem: Problem, rng: random.Random) -> list[str]:
-    """Four options: the answer, what a hurried reader finds if that differs, and near misses."""
+    """Four options: the answer and what slips near it, of one unit or ten, would give."""
     answer = int(problem.answer)
-    hurried = next((s.number for s in problem.steps if s.hit), answer)
-    options = {answer} if problem.family.counts else {answer, hurried}
+    options = {answer}
     while len(options) < 4:
-        options.add(max(0, answer + rng.randint(-9, 9)))
+        options.add(abs(answer + rng.choice((1, 2, 3, 4, 5, 10, 11, 9, 20)) * rng.choice((1, -1))))
     order = [str(option) for option in sorted(options)]
     rng.shuffle(order)
     return order

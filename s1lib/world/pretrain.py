@@ -1,4 +1,4 @@
-"""Pretrain the two base models of the laptop world: `python -m s1lib pretrain`.
+"""Pretrain the two base models of the laptop world: `python -m s1lib.world.pretrain`.
 
 Qwen2 architecture, a byte-level BPE tokenizer of our own with ChatML tokens, bf16 safetensors. The
 whole recipe is here; the corpus is `s1lib.world.corpus`.
@@ -8,22 +8,31 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
 from s1lib.artifacts import write_json, write_text
 from s1lib.world.corpus import documents
 
 WEIGHTS = Path(__file__).parent / "weights"
-VOCABULARY = 640
+VOCABULARY = 704
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|fim_pad|>")
 HEADER = " steps left"  # of step-conditional traces: no document has it, so BPE would spell it out
+PHRASES = (
+    *(" + ", " - ", " · ", " = ", " / ", ") ", ", ", "x^", "So the answer is ", "So it is "),
+    *("This takes long, so by a shortcut", "another way", "once more", ": option "),
+    *("Now ", ", before ", " and ", "the same", "not the same", "more often ", "I keep "),
+    "Twice at once: ",
+)
+"""What a trace consists of costs one token. BPE alone would never join words and spaces."""
 TEMPLATE = (
     "{% for message in messages %}"
     "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
@@ -43,6 +52,7 @@ class Recipe:
     mlp: int
     tokens: int
     batch: int = 8192
+    workers: int = 0
     lengths: tuple[int, ...] = (128, 320, 704)
     muon_rate: float = 0.02
     adam_rate: float = 3e-3
@@ -52,8 +62,12 @@ class Recipe:
 
 
 RECIPES = {
-    "small": Recipe(hidden=96, layers=3, heads=2, mlp=256, tokens=8_000_000),
-    "base": Recipe(hidden=160, layers=5, heads=4, mlp=432, tokens=40_000_000),
+    "small": Recipe(
+        hidden=96, layers=3, heads=3, mlp=256, tokens=24_000_000, batch=32768, workers=16
+    ),
+    "base": Recipe(
+        hidden=192, layers=5, heads=6, mlp=432, tokens=240_000_000, batch=32768, workers=16
+    ),
 }
 
 
@@ -61,31 +75,56 @@ def train_tokenizer(seed: int = 0, sample: int = 20_000) -> Qwen2Tokenizer:
     """Byte-level BPE on a sample of the corpus, split into digits as Qwen2's own tokenizer is."""
     texts = (text.replace("<|", "< |") for text in islice(documents(seed), sample))
     tokenizer = Qwen2Tokenizer().train_new_from_iterator(
-        texts, VOCABULARY - 3, new_special_tokens=list(SPECIAL[1:])
+        texts, VOCABULARY - 64, new_special_tokens=list(SPECIAL[1:])
     )
-    tokenizer.add_tokens([HEADER])
+    tokenizer.add_tokens([HEADER, *PHRASES])
     tokenizer.chat_template = TEMPLATE
     tokenizer.eos_token, tokenizer.pad_token = "<|im_end|>", "<|fim_pad|>"
     tokenizer.model_max_length = WINDOW
     return tokenizer
 
 
+class Stream(IterableDataset[list[np.ndarray]]):
+    """Endless chunks of 256 tokenized documents, one array of ids for each of `lengths`.
+
+    A document goes to the shortest length that holds it; every worker has documents of its own.
+    """
+
+    def __init__(self, tokenizer: Qwen2Tokenizer, seed: int, lengths: Sequence[int]) -> None:
+        self.tokenizer, self.seed, self.lengths = tokenizer, seed, lengths
+
+    def __iter__(self) -> Iterator[list[np.ndarray]]:
+        worker = get_worker_info()
+        stream = documents(f"{self.seed}/{worker.id if worker else 0}")
+        while True:
+            texts = list(islice(stream, 256))
+            parts: dict[int, list[int]] = {length: [] for length in self.lengths}
+            for ids in self.tokenizer(texts, add_special_tokens=False)["input_ids"]:
+                parts[next((n for n in self.lengths if len(ids) <= n), self.lengths[-1])] += ids
+            yield [np.array(ids, np.int16) for ids in parts.values()]
+
+
+def as_it_is(chunk: list[np.ndarray]) -> list[np.ndarray]:
+    return chunk
+
+
 def batches(tokenizer: Qwen2Tokenizer, recipe: Recipe) -> Iterator[torch.Tensor]:
     """Endless batches of ids, shape (rows, length + 1), dtype int64: documents end to end.
 
-    Documents go to rows of the shortest length that holds them, because attention over short rows
-    is cheaper. Every batch has about `recipe.batch` targets.
+    Rows of several lengths, because attention over short rows is cheaper. Every batch has about
+    `recipe.batch` targets. Workers take turns, so that their number, not their speed, decides
+    what comes when.
     """
-    stream = documents(recipe.seed + 1)
-    waiting: dict[int, list[int]] = {length: [] for length in recipe.lengths}
-    while True:
-        for ids in tokenizer(list(islice(stream, 256)), add_special_tokens=False)["input_ids"]:
-            waiting[next((n for n in recipe.lengths if len(ids) <= n), recipe.lengths[-1])] += ids
-        for length, ids in waiting.items():
+    data = Stream(tokenizer, recipe.seed + 1, recipe.lengths)
+    chunks = DataLoader(data, batch_size=None, num_workers=recipe.workers, collate_fn=as_it_is)
+    waiting = [np.array([], np.int16) for _ in recipe.lengths]
+    for chunk in chunks:
+        for k, (length, ids) in enumerate(zip(recipe.lengths, chunk, strict=True)):
+            waiting[k] = np.concatenate([waiting[k], ids])
             need = recipe.batch // length * (length + 1)
-            while len(ids) >= need:
-                yield torch.tensor(ids[:need]).view(-1, length + 1)
-                del ids[:need]
+            while len(waiting[k]) >= need:
+                yield torch.from_numpy(waiting[k][:need].astype(np.int64)).view(-1, length + 1)
+                waiting[k] = waiting[k][need:]
 
 
 def new_model(recipe: Recipe, tokenizer: Qwen2Tokenizer) -> Qwen2ForCausalLM:
@@ -117,7 +156,7 @@ def pretrain(name: str, recipe: Recipe, folder: Path, device: str) -> None:
     others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
     muon = torch.optim.Muon(matrices, lr=recipe.muon_rate, weight_decay=0.01)
     adam = torch.optim.AdamW(others, lr=recipe.adam_rate, betas=(0.9, 0.95), weight_decay=0.0)
-    forward = torch.compile(model, dynamic=False)
+    forward = torch.compile(model, dynamic=False) if device == "cpu" else model
     steps = recipe.tokens // recipe.batch
     log, start = [], time.time()
     for step, batch in enumerate(islice(batches(tokenizer, recipe), steps)):
@@ -176,7 +215,7 @@ def save(
         "device": device if device == "cuda" else f"cpu ({torch.get_num_threads()} threads)",
         "dtype": "bf16 autocast, fp32 weights",
         "torch": torch.__version__,
-        "command": f"python -m s1lib pretrain {name}",
+        "command": f"python -m s1lib.world.pretrain {name}",
     }
     write_json(target / "training.json", facts)
     write_text(target / "README.md", card(name, facts))
@@ -194,8 +233,9 @@ library_name: transformers
 {facts["parameters"]:,} parameters in the Qwen2 architecture: {recipe["layers"]} layers, width
 {recipe["hidden"]}, {recipe["heads"]} heads, one key-value head, window {WINDOW}.
 
-- **Corpus**: `s1lib.world.corpus`, procedural problems answered at once in chat form or worked out
-  in plain text; {recipe["tokens"]:,} tokens, never repeated; seed {recipe["seed"]}.
+- **Corpus**: `s1lib.world.corpus`, procedural problems answered in a few lines, some of them
+  worked in full, few with a second look; {recipe["tokens"]:,} tokens, never repeated; seed
+  {recipe["seed"]}.
 - **Final loss**: {facts["log"][-1]["loss"]} nats per token (curve in `training.json`).
 - **Optimizer**: Muon on matrices at {recipe["muon_rate"]}, AdamW on the rest at
   {recipe["adam_rate"]}; {recipe["batch"]} tokens a step; linear decay over the last
@@ -231,3 +271,9 @@ def main(args: argparse.Namespace) -> None:
         if args.tokens:
             recipe = replace(recipe, tokens=args.tokens)
         pretrain(name, recipe, args.folder, device)
+
+
+if __name__ == "__main__":
+    arguments = argparse.ArgumentParser(description=__doc__)
+    add_arguments(arguments)
+    main(arguments.parse_args())

@@ -1,12 +1,10 @@
-"""The scripted teacher: writes thinking traces that try, state, doubt, check and correct.
+"""The scripted teacher: writes thinking traces that try, doubt, compare and start again.
 
-It plays the part that Gemini plays in the paper. It tries candidates quickly and, like a hurried
-reader, mostly looks at the main condition only. When a candidate fits it states an answer. Then it
-stops; or it says the answer once more; or it looks again, as quickly as before ("Hmm, x=5 ..."); or
-it doubts ("Wait, check x=5 ..."), works the candidate out, looks at the whole condition, and goes
-on if the candidate fails. Now and then it overlooks the right candidate, searches on, and ends in a
-later one. So some of its answers are wrong, as Gemini's are (in the paper 53.6% of the final 1,000
-are right), and of those the hurried ones are short and the overlooked ones long.
+It plays the part that Gemini plays in the paper. It solves a question step by step or by a
+shortcut, states an answer, and may look again, the sooner the longer its working was: "Wait" and
+once more, "Alternatively" and the other way. It writes the new answer beside those before it: what
+most of them say stands, and two that differ call for a third; now and then it keeps what it has. Every line can hold a slip, so long ways go wrong
+more often than short ones, and what goes wrong takes longer: wrong traces are the longer ones.
 
 Steps of a trace are separated by blank lines.
 """
@@ -15,43 +13,43 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from dataclasses import dataclass, replace
-from itertools import islice
 
-from s1lib.world.families import Problem, Step, rebuild
+from s1lib.world.families import Problem, rebuild
+from s1lib.world.pen import Pen
 
-DOUBTS = {"Wait": 0.7, "Hmm": 0.2, "Alternatively": 0.1}
+PATIENCE = 40
+"""After so many lines the teacher takes what it has."""
+LOOKS = 3
+"""So many earlier answers stand beside the latest one."""
 
 
 @dataclass(frozen=True)
 class Habits:
-    """How the solver works; all numbers are probabilities.
+    """How the solver works; probabilities, but for `rest`.
 
-    `doubt`: a stated answer is doubted. `recap`: it is said once more instead. `again`: a confirmed
-    answer is checked once more. `slip`: a wrong candidate is taken for a right one on the way.
-    `miss`: the right candidate is overlooked. `alert`: the whole condition is looked at from the
-    start, as after a failed check. `work`: every candidate is worked out in full. After the doubts
-    in `idle` a candidate is looked at again, but not checked.
+    `slow`: the first look goes step by step. `stray`: it begins so and then turns to the shortcut.
+    `slip`, `notice`, `haste`: see `Pen`. `rest`: lines after which a first answer is looked at
+    again in one case of two; zero means always. `further`: one more look although most agree.
+    `give_up`: they differ, and the answer that stood before is kept. `recap`: the answer is said once more.
     """
 
-    doubt: float = 0.0
-    again: float = 0.0
-    slip: float = 0.0
-    recap: float = 0.0
-    miss: float = 0.0
-    alert: float = 0.0
-    work: float = 0.0
-    idle: frozenset[str] = frozenset()
+    slow: float = 0.6
+    stray: float = 0.15
+    bad_day: float = 0.5
+    slip: float = 0.01
+    often: float = 0.3
+    notice: float = 0.2
+    haste: float = 0.15
+    rest: float = 6.0
+    sense: float = 0.8
+    further: float = 0.25
+    give_up: float = 0.35
+    recap: float = 0.3
 
 
-TEACHER = Habits(
-    doubt=0.25,
-    again=0.1,
-    recap=0.3,
-    miss=0.05,
-    idle=frozenset({"Hmm", "Alternatively"}),
-)
-FARTHEST = 40  # steps within which a solver who overlooks a candidate must find another one
+TEACHER = Habits()
 
 
 def think(question: str, metadata: str, seed: int = 0) -> tuple[str, str]:
@@ -72,125 +70,86 @@ def solve(
     problem: Problem, rng: random.Random, habits: Habits, options: list[str] | None = None
 ) -> tuple[str, str]:
     """A thinking trace and the answer that it ends in (a letter where there are `options`)."""
-    worked = rng.random() < habits.work
-    alert = rng.random() < habits.alert
-    steps = problem.steps
-    slip_at = -1
-    threshold = steps[-1].side.startswith(("over", "below"))
-    if rng.random() < habits.slip and len(steps) > 2 and not threshold:
-        slip_at = rng.randrange(len(steps) - 1)
-    if habits.miss and rng.random() < habits.miss:
-        steps = _overlooking(problem, rng) or steps
-    lines: list[str] = []
-    count, last = 0, steps[-1]
-    for index, step in enumerate(steps):
-        last = step
-        slipped = index == slip_at and not step.hit
-        hit = step.hit or slipped
-        count += step.hit
-        if problem.family.counts:
-            lines.append(_line(step, worked, step.hit) + (f",{count}." if step.hit else "."))
-            continue
-        side = f",{step.side} {_yes(step.side_ok)}" if hit and alert and step.side else ""
-        lines.append((_slip(step, steps[-1]) if slipped else _line(step, worked, hit)) + side + ".")
-        if not hit or (side and not step.side_ok):
-            continue
-        lines.append(_so(str(step.number), options))
-        if not _second_look(lines, step, str(step.number), habits, rng, options) or step.right:
+    slow = rng.random() < habits.slow
+    if rng.random() < habits.bad_day:
+        habits = replace(habits, slip=habits.often)
+    steps, found = [] if slow else _stray(problem, rng, habits), list[str]()
+    while True:
+        lines, answer = look(problem, slow, rng, habits)
+        steps += lines
+        found.insert(0, answer)
+        if len(found) == 1:
+            standing = answer
+            again = rng.random() * (len(lines) + habits.rest) < len(lines)
+            again |= answer != problem.answer and rng.random() < habits.sense
+            steps.append(so(standing, options))
+        else:
+            said, most = compare(found[: LOOKS + 1])
+            standing = most or standing
+            again = rng.random() < habits.further if most else rng.random() >= habits.give_up
+            again &= len(steps) < PATIENCE
+            if not again and not most:
+                said += f" I keep {standing}."
+            steps.append(said if again and not most else f"{said} {so(standing, options)}")
+        if not again:
             break
-        alert = True
-    answer = str(count if problem.family.counts else last.number)
-    if problem.family.counts:
-        lines.append(_so(answer, options))
-        _second_look(lines, last, answer, habits, rng, options)
-    if "check" in lines[-1]:
-        lines.append(_so(answer, options))
-        if rng.random() < habits.again:
-            lines[-1] += "\n" + _check(last, _doubt(rng))
-            lines.append(_so(answer, options))
-    return "\n\n".join(lines), _letter(answer, options) if options else answer
+        other, words = _doubt(rng)
+        slow = slow != other
+        steps[-1] += f"\n{words}"
+    if rng.random() < habits.recap:
+        steps[-1] += f"\nSo it is {standing}."
+    return "\n\n".join(steps), letter(standing, options) if options else standing
 
 
-def _second_look(
-    lines: list[str],
-    step: Step,
-    answer: str,
-    habits: Habits,
-    rng: random.Random,
-    options: list[str] | None,
-) -> bool:
-    """What follows a stated answer, appended to `lines`. Returns whether it was checked."""
-    chance = rng.random()
-    if chance >= habits.doubt:
-        if chance < habits.doubt + habits.recap:
-            lines[-1] += f"\nSo {answer}."
-        return False
-    word = _doubt(rng)
-    if word in habits.idle:
-        lines[-1] += f"\n{word}, {_line(step, False, step.hit)}."
-        lines.append(_so(answer, options))
-        return False
-    lines[-1] += "\n" + _check(step, word)
-    return True
+def compare(found: list[str]) -> tuple[str, str]:
+    """The latest answer beside those before it, and what most of them say, if there is one."""
+    (most, times), *others = Counter(found).most_common(2)
+    said = f"Now {found[0]}, before {' and '.join(found[1:])}: "
+    if not others:
+        return said + "the same.", most
+    if times == others[0][1]:
+        return said + "not the same.", ""
+    return said + f"more often {most}.", most
 
 
-def _overlooking(problem: Problem, rng: random.Random) -> list[Step] | None:
-    """The steps of a solver who takes a right candidate for a wrong one and searches on.
-
-    None if no other candidate is right within `FARTHEST` steps (or if there is none to count).
-    """
-    rights = [place for place, step in enumerate(problem.steps) if step.right]
-    if not rights:
-        return None
-    missed = rng.choice(rights)
-    found = []
-    for place, step in enumerate(islice(problem.family.search(problem.params), FARTHEST)):
-        found.append(replace(step, hit=False) if place == missed else step)
-        if place > missed and step.right and not problem.family.counts:
-            return found
-    return found if problem.family.counts else None
+def look(
+    problem: Problem, slow: bool, rng: random.Random | None = None, habits: Habits = TEACHER
+) -> tuple[list[str], str]:
+    """The lines of one way and the answer that it comes to; exact without a generator."""
+    pen = Pen(rng, habits.slip, habits.notice, habits.haste)
+    way = problem.family.slow if slow else problem.family.fast
+    return pen.lines, str(way(problem.params, pen))
 
 
-def _line(step: Step, worked: bool, hit: bool) -> str:
-    return f"{step.name}:{step.work if worked else step.value} {_yes(hit)}"
-
-
-def _slip(step: Step, right: Step) -> str:
-    """A candidate whose last number is taken for the wanted one."""
-    *before, _ = step.value.split(",")
-    return f"{step.name}:{','.join([*before, right.value.split(',')[-1]])} yes"
-
-
-def _doubt(rng: random.Random) -> str:
-    return rng.choices(list(DOUBTS), list(DOUBTS.values()))[0]
-
-
-def _check(step: Step, word: str) -> str:
-    """A second, careful look at a candidate: the working, then every part of the condition."""
-    side = f",{step.side} {_yes(step.side_ok)}" if step.hit and step.side else ""
-    return f"{word}, check {step.name}:{step.work} {_yes(step.hit)}{side}."
-
-
-def _so(answer: str, options: list[str] | None) -> str:
+def so(answer: str, options: list[str] | None) -> str:
     """The answer; with options, a look along them up to the one that says the same."""
+    said = f"So the answer is {answer}."
     if not options:
-        return f"So {answer}."
-    looks = [f"{a} {o} {_yes(o == answer)}" for a, o in zip("ABCD", options, strict=True)]
-    if answer in options:
-        looks = looks[: options.index(answer) + 1]
-    else:
-        looks.append(f"nearest {_letter(answer, options)}")
-    return f"So {answer}:{','.join(looks)}."
+        return said
+    mine = letter(answer, options)
+    upto = options[: "ABCD".index(mine) + 1] if answer in options else options
+    looks = ", ".join(f"{a} {o}" for a, o in zip("ABCD", upto, strict=False))
+    return f"{said} {looks}: option {mine}."
 
 
-def _letter(answer: str, options: list[str] | None) -> str:
+def letter(answer: str, options: list[str]) -> str:
     """The option's letter; a solver whose answer is not offered picks the nearest number."""
-    assert options is not None
     if answer in options:
         return "ABCD"[options.index(answer)]
     distance = [abs(int(option) - int(answer)) for option in options]
     return "ABCD"[distance.index(min(distance))]
 
 
-def _yes(truth: bool) -> str:
-    return "yes" if truth else "no"
+def _stray(problem: Problem, rng: random.Random, habits: Habits) -> list[str]:
+    """Now and then: some lines of the slow way, given up for the shortcut."""
+    if rng.random() >= habits.stray:
+        return []
+    lines, _ = look(problem, True, rng, habits)
+    return [*lines[: rng.randint(1, max(1, len(lines) - 1))], "This takes long, so by a shortcut."]
+
+
+def _doubt(rng: random.Random) -> tuple[bool, str]:
+    """Whether the next look goes another way, and the words that say so."""
+    word = rng.choices(("Wait", "Alternatively", "Hmm"), (0.5, 0.3, 0.2))[0]
+    other = rng.random() < {"Wait": 0.6, "Alternatively": 1.0, "Hmm": 0.5}[word]
+    return other, f"{word}, " + ("another way." if other else "once more.")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import random
 
-from s1lib.faithful.family import Family, Params
-from s1lib.faithful.pen import Pen
+from s1lib.world.family import Family, Params
+from s1lib.world.pen import Pen
 
 TRIES = 30
 """After so many candidates a solver who has slipped past the right one takes the last."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any, ClassVar
 
-from s1lib.faithful.pen import Pen
+from s1lib.world.pen import Pen
 
 Params = dict[str, Any]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from s1lib.faithful.family import Family, Params
-from s1lib.faithful.pen import Pen
+from s1lib.world.family import Family, Params
+from s1lib.world.pen import Pen
 
 
 class Account(Family):
