@@ -39,6 +39,7 @@ from s1lib.tables import without_cap
 
 REPLICATED, NOT_REPLICATED, NOT_TESTABLE = "replicated", "not replicated", "not testable here"
 _SIGNS = {REPLICATED: "✓", NOT_REPLICATED: "✗", NOT_TESTABLE: "○"}
+BASE = ("base", "base, in text")  # asked in chat and as plain text: the rules hold for both
 Numbers = tuple[float | None, float | None]  # as published, and recomputed from what is published
 
 
@@ -398,7 +399,7 @@ CLAIMS = (
         "excluding 0",
         (gap("06", "s1 minus base",
              lambda one: _is_forced(one.after)
-             and (one.before.model, one.before.method) == ("base", PLAIN),
+             and one.before.model in BASE and one.before.method == PLAIN,
              every_of_three, _lift),),
     ),
     Claim(
@@ -465,7 +466,7 @@ CLAIMS = (
         "95% interval excluding 0, and on none below zero likewise",
         (gap("08", "sequential minus majority at equal tokens",
              lambda one: _is_forced(one.after)
-             and (one.before.model, one.before.method) == ("base", VOTE),
+             and one.before.model in BASE and one.before.method == VOTE,
              some_and_none_against, _figure_4b),),
     ),
     Claim(

@@ -165,7 +165,8 @@ def _label(point: Point, most: float) -> str:
     """How a figure calls the method of a point; `most` traces were spent in this panel."""
     setting = point.setting
     if setting.method == VOTE:
-        return f"{VOTE} of the base model" if setting.model == "base" else f"{VOTE}, up to {most}"
+        by_base = setting.model.startswith("base")
+        return f"{VOTE} of the base model" if by_base else f"{VOTE}, up to {most}"
     return setting.method if setting.samples is None else f"{setting.method}, {setting.samples}"
 
 

@@ -3,8 +3,9 @@
 It plays the part that Gemini plays in the paper. It solves a question step by step or by a
 shortcut, states an answer, and may look again, the sooner the longer its working was: "Wait" and
 once more, "Alternatively" and the other way. It writes the new answer beside those before it: what
-most of them say stands, and two that differ call for a third; now and then it keeps what it has. Every line can hold a slip, so long ways go wrong
-more often than short ones, and what goes wrong takes longer: wrong traces are the longer ones.
+most of them say stands, and two that differ call for a third look; now and then it keeps what it
+has. Every line can hold a slip, so long ways go wrong more often than short ones, and what goes
+wrong takes longer: wrong traces are the longer ones.
 
 Steps of a trace are separated by blank lines.
 """
@@ -32,7 +33,7 @@ class Habits:
     `slow`: the first look goes step by step. `stray`: it begins so and then turns to the shortcut.
     `slip`, `notice`, `haste`: see `Pen`. `rest`: lines after which a first answer is looked at
     again in one case of two; zero means always. `further`: one more look although most agree.
-    `give_up`: they differ, and the answer that stood before is kept. `recap`: the answer is said once more.
+    `give_up`: they differ, and the answer that stood before is kept. `recap`: it is said once more.
     """
 
     slow: float = 0.6
