@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from s1lib.artifacts import read_table, write_json
+from s1lib.artifacts import read_json, read_table, write_json
 from s1lib.benchmarks import problems
 from s1lib.decoding import Forcing, Sampling, cells, load_decoder
 from s1lib.decoding.decoder import Decoder
@@ -223,21 +223,30 @@ def table(found: Numbers) -> pd.DataFrame:
     """The properties as a reader sees them."""
     rows = []
     for name, one in PROPERTIES.items():
-        bounds = (
-            f"≥ {one.low:.2g}" * (one.low > -np.inf),
-            f"≤ {one.high:.2g}" * (one.high < np.inf),
-        )
+        low = f"≥ {one.low:.2g}" if one.low > -np.inf else ""
+        high = f"≤ {one.high:.2g}" if one.high < np.inf else ""
         rows.append(
             {
                 "property": one.what,
-                "published": one.published,
-                "source": one.source,
-                "wanted": ", ".join(filter(None, bounds)),
+                "published": one.published or "–",
+                "source": one.source or "–",
+                "wanted": ", ".join(filter(None, (low, high))),
                 "here": " / ".join(f"{value:g}" for value in found[name]),
                 "": "✓" if kept(name, found[name]) else "✗",
             }
         )
     return pd.DataFrame(rows)
+
+
+def markdown(run: Path) -> str:
+    """What `fidelity.json` of a run holds, as a Markdown table."""
+    if not (run / "fidelity.json").is_file():
+        return "This run's world has not been measured: `python -m s1lib fidelity`.\n"
+    facts = read_json(run / "fidelity.json")
+    rows = table(facts["measured"])
+    lines = [rows.columns, ["---"] * rows.shape[1], *rows.to_numpy()]
+    said = f"{facts['questions']} questions for each benchmark, {facts['dtype']}, {facts['device']}"
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + f"\n{said}.\n"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from s1lib import figures, speed, tables
+from s1lib import fidelity, figures, speed, tables
 from s1lib.artifacts import RunError, read_json, replace_folder, write_text
 from s1lib.claims import ledger, markdown
 from s1lib.profile import load_profile
@@ -145,6 +145,7 @@ def _stage(profile: str, run: Path, notebooks: list[Path], pages: Path, stage: P
     generated = stage / "generated"
     write_text(generated / "status.md", status_table(run))
     write_text(generated / "claims.md", markdown(ledger(facts)))
+    write_text(generated / "fidelity.md", fidelity.markdown(run))
     write_text(generated / "run.md", _about(profile, run))
     write_text(generated / "speed.md", speed.markdown(speed.measured()))
     figures.style()

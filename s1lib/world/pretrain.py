@@ -305,9 +305,3 @@ def main(args: argparse.Namespace) -> None:
         if args.start:
             recipe = further(recipe)
         pretrain(name, recipe, args.folder, device, args.start)
-
-
-if __name__ == "__main__":
-    arguments = argparse.ArgumentParser(description=__doc__)
-    add_arguments(arguments)
-    main(arguments.parse_args())
