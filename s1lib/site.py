@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from s1lib import fidelity, figures, speed, tables
+from s1lib import figures, speed, tables
 from s1lib.artifacts import RunError, read_json, replace_folder, write_text
 from s1lib.claims import ledger, markdown
 from s1lib.profile import load_profile
@@ -141,6 +141,8 @@ def _stage(profile: str, run: Path, notebooks: list[Path], pages: Path, stage: P
     for file in notebooks:
         page = for_readers(clean(read_notebook(file)), file.name)
         write_notebook(page, stage / "notebooks" / file.name)
+    from s1lib import fidelity  # brings torch along
+
     facts = read_all(run)
     generated = stage / "generated"
     write_text(generated / "status.md", status_table(run))
