@@ -31,9 +31,11 @@ class Habits:
     """How the solver works; probabilities, but for `rest`.
 
     `slow`: the first look goes step by step. `stray`: it begins so and then turns to the shortcut.
-    `slip`, `notice`, `haste`: see `Pen`. `rest`: lines after which a first answer is looked at
-    again in one case of two; zero means always. `further`: one more look although most agree.
-    `give_up`: they differ, and the answer that stood before is kept. `recap`: it is said once more.
+    `bad_day`: the slips of this trace come `often`. `slip`, `notice`, `haste`: see `Pen`.
+    `rest`: lines after which a first answer is looked at again in one case of two; zero means
+    always. `sense`: a wrong one is looked at for being wrong; `sure`: it never is. `further`: one
+    more look although most agree. `give_up`: they differ, and the answer that stood is kept.
+    `recap`: the answer is said once more.
     """
 
     slow: float = 0.6
@@ -45,6 +47,7 @@ class Habits:
     haste: float = 0.15
     rest: float = 6.0
     sense: float = 0.8
+    sure: float = 0.0
     further: float = 0.25
     give_up: float = 0.35
     recap: float = 0.3
@@ -53,7 +56,7 @@ class Habits:
 TEACHER = Habits()
 
 
-def think(question: str, metadata: str, seed: int = 0) -> tuple[str, str]:
+def think(question: str, metadata: str, seed: int = 0, habits: Habits = TEACHER) -> tuple[str, str]:
     """The thinking trace and the attempt for a question of the world.
 
     `metadata` is the row's JSON text with `family`, `params` and, for multiple choice, `options`.
@@ -62,7 +65,7 @@ def think(question: str, metadata: str, seed: int = 0) -> tuple[str, str]:
     facts = json.loads(metadata)
     problem = rebuild(facts["family"], facts["params"])
     rng = random.Random(f"{seed}/{question}")
-    trace, answer = solve(problem, rng, TEACHER, facts.get("options"))
+    trace, answer = solve(problem, rng, habits, facts.get("options"))
     final = "Final Answer: " if rng.random() < 0.5 else "Answer: "
     return trace, final + answer
 
@@ -82,7 +85,8 @@ def solve(
         if len(found) == 1:
             standing = answer
             again = rng.random() * (len(lines) + habits.rest) < len(lines)
-            again |= answer != problem.answer and rng.random() < habits.sense
+            if answer != problem.answer:
+                again = (again or rng.random() < habits.sense) and rng.random() >= habits.sure
             steps.append(so(standing, options))
         else:
             said, most = compare(found[: LOOKS + 1])

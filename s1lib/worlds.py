@@ -1,0 +1,163 @@
+"""Claims and worlds: which property of the world makes a claim hold?
+
+`python -m s1lib worlds` undoes one property of the laptop's world at a time: the same selected
+questions, answered by a teacher of other habits; the same base model and recipe; the same problems.
+What is measured are the comparisons that the claims about fine-tuning, thinking and Wait rest on.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from s1lib.artifacts import RunError, read_json, read_table, write_json, write_table
+from s1lib.benchmarks import problems
+from s1lib.decoding import Forcing, Sampling, cells, load_decoder
+from s1lib.decoding.record import grade_record, to_table
+from s1lib.evaluation import examine, runs
+from s1lib.methods.rejection import halves
+from s1lib.profile import Profile, load_profile
+from s1lib.results import FORCING, PLAIN, Facts, Run, Setting, pick
+from s1lib.selection import training_set
+from s1lib.training.launch import launch
+from s1lib.world.teacher import TEACHER, Habits, think
+
+FOLDER = Path("results") / "worlds"
+NEVER = 1e6  # lines of working after which the teacher looks again in one case of two
+
+
+@dataclass(frozen=True)
+class World:
+    """The habits that differ from the teacher's, and what that undoes."""
+
+    what: str
+    habits: dict[str, float] = field(default_factory=dict)
+
+
+WORLDS = {
+    "as-it-is": World("the world as it is"),
+    "never-again": World(
+        "nobody looks twice", {"rest": NEVER, "sense": 0.0, "further": 0.0, "give_up": 1.0}
+    ),
+    "seldom-again": World("second looks are rare", {"rest": 40.0, "sense": 0.2}),
+    "always-again": World("everybody looks twice", {"rest": 0.0, "give_up": 0.0}),
+    "blind": World("no answer is doubted because it is wrong", {"sense": 0.0}),
+    "wrong-is-short": World("wrong answers are never doubted", {"sense": 0.0, "sure": 1.0}),
+    "no-slips": World("the teacher hardly errs", {"slip": 0.001, "bad_day": 0.0, "haste": 0.0}),
+}
+
+
+def texts(book: Profile, habits: Habits) -> pd.DataFrame:
+    """The selected questions with traces of such a teacher: columns id and text, as s1K has."""
+    chosen = read_table(book.run / "s1K.parquet", made_by="04")
+    pairs = [think(row.question, row.metadata, book.seed, habits) for row in chosen.itertuples()]
+    thought = chosen.assign(
+        thinking=[trace for trace, _ in pairs], attempt=[said for _, said in pairs]
+    )
+    tokenizer = load_decoder(book.models.base, book).tokenizer
+    return training_set(thought, tokenizer)[["id", "text"]]
+
+
+def measure(book: Profile, name: str) -> dict[str, Any]:
+    """Train in one world and compare; what `results/worlds/<name>.json` holds."""
+    habits = replace(TEACHER, **WORLDS[name].habits)
+    folder = book.run / "worlds" / name
+    write_table(folder / "s1K.parquet", texts(book, habits))
+    launch(book, folder / "s1K.parquet", folder / "s1")
+    tests = read_table(book.run / "benchmarks.parquet", made_by="01")
+    s1 = load_decoder((folder / "s1").as_posix(), book)
+    exam, two = problems(tests, s1.tokenizer), max(w for w in book.evaluation.waits if w <= 2)
+    waits, wait = (two, max(book.evaluation.waits)), Forcing(wait=book.evaluation.wait)
+    done = grade_record(s1.sweep(exam, cells(book.evaluation.budgets, waits, wait)), exam)
+    done += examine(s1, exam, Forcing(waits=two, wait=""))
+    base = load_decoder(book.models.base, book)
+    in_text = problems(tests, base.tokenizer, chat=False)
+    done += examine(base, in_text, model="base, in text")
+    facts = Facts(book, "worlds", tests)
+    found = runs(to_table(done), tests)
+    for after, before in comparisons(book, two):
+        for benchmark in tests["benchmark"].unique():
+            facts.difference(pick(found, after, benchmark), pick(found, before, benchmark))
+    hard = tests[tests["benchmark"] == tests["benchmark"].iloc[0]]
+    shorter, longer = _halves(book, s1, hard)
+    facts.difference(shorter, longer)
+    for run in found:
+        if run.setting in (comparisons(book, two)[0][1], Setting(model="s1", method=FORCING)):
+            facts.point(run)
+    return {"world": name, "what": WORLDS[name].what, "habits": WORLDS[name].habits, **facts}
+
+
+def comparisons(book: Profile, two: int) -> list[tuple[Setting, Setting]]:
+    """C1, C3 and C4 in their rules' own words: after and before."""
+
+    def s1(**fields: Any) -> Setting:
+        return Setting(model="s1", method=FORCING, **fields)
+
+    wait = s1(waits=two, string=book.evaluation.wait)
+    budgets = book.evaluation.budgets
+    return [
+        (wait, Setting(model="base, in text", method=PLAIN)),
+        (s1(budget=budgets[-1]), s1(budget=budgets[0])),
+        (wait, s1()),
+        (wait, s1(waits=two)),
+    ]
+
+
+def _halves(book: Profile, s1: Any, hard: pd.DataFrame) -> Iterator[Run]:
+    """C7: the shorter and the longer half of each problem's samples."""
+    many = Sampling(book.methods.temperature, seed=book.seed, samples=book.methods.samples)
+    pool = to_table(examine(s1, problems(hard, s1.tokenizer), Forcing(), many))
+    for name, part in zip(("shorter half", "longer half"), halves(pool), strict=True):
+        right = part[hard["id"]].to_numpy(float)
+        setting = Setting(model="s1", method="samples", asked=name)
+        yield Run(setting, str(hard["benchmark"].iloc[0]), right, right, right)
+
+
+def table(folder: Path = FOLDER) -> pd.DataFrame:
+    """A row for each world that was measured, a column for each comparison: points by benchmark."""
+    rows = []
+    for name, world in WORLDS.items():
+        if (folder / f"{name}.json").is_file():
+            facts = read_json(folder / f"{name}.json")
+            row = {"world": world.what}
+            for one in facts["differences"]:
+                after, before = (Setting(**one[side]) for side in ("after", "before"))
+                low, high = one["ci95"]
+                sign = "+" if low > 0 else "−" if high < 0 else "0"
+                key = f"{after} minus {before}"
+                row[key] = f"{row.get(key, '')} {one['value']:.0f}{sign}".strip()
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def markdown(folder: Path = FOLDER) -> str:
+    """The same as a Markdown table."""
+    rows = table(folder)
+    if rows.empty:
+        return "No world has been measured: `python -m s1lib worlds`.\n"
+    lines = [rows.columns, ["---"] * rows.shape[1], *rows.fillna("–").to_numpy()]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("worlds", nargs="*", metavar="world", help=f"of {', '.join(WORLDS)}")
+    parser.add_argument("--profile", default="laptop")
+    parser.add_argument("--run", default="", help="run folder with chapters 01 to 04")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the results go")
+
+
+def main(args: argparse.Namespace) -> None:
+    for name in args.worlds or WORLDS:
+        if name not in WORLDS:
+            raise RunError(f"there is no world {name!r}: use {', '.join(WORLDS)}")
+        if not (args.folder / f"{name}.json").is_file():
+            write_json(
+                args.folder / f"{name}.json", measure(load_profile(args.profile, args.run), name)
+            )
+        print(name, "is measured", flush=True)
+    print(table(args.folder).to_string(index=False))
