@@ -39,7 +39,7 @@ TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-WINDOW = 1024
+WINDOW = 704
 
 
 @dataclass(frozen=True)
@@ -163,6 +163,7 @@ def pretrain(
     model, before = new_model(recipe, tokenizer), None
     if start:
         model = Qwen2ForCausalLM.from_pretrained(start / name, dtype=torch.float32)
+        model.config.max_position_embeddings = WINDOW
         before = read_json(start / name / "training.json")
     model.to(device)  # type: ignore[arg-type]
     if device == "cpu":  # the fused CPU kernel's backward pass is slower than plain matrix products

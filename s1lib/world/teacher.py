@@ -38,18 +38,18 @@ class Habits:
     `recap`: the answer is said once more.
     """
 
-    slow: float = 0.6
+    slow: float = 0.8
     stray: float = 0.15
     bad_day: float = 0.5
     slip: float = 0.01
-    often: float = 0.3
+    often: float = 0.36
     notice: float = 0.2
     haste: float = 0.15
-    rest: float = 6.0
+    rest: float = 4.0
     sense: float = 0.8
     sure: float = 0.0
-    further: float = 0.25
-    give_up: float = 0.35
+    further: float = 0.12
+    give_up: float = 0.2
     recap: float = 0.3
 
 
