@@ -151,23 +151,28 @@ def test_a_chapter_says_what_was_built_in(chapter):
 
 
 def compared(source):
-    """Names that the assertions of a cell look at, or that what they look at was made from."""
+    """Names that a cell holds against something of its own: what its assertions look at, and what
+    that was made from."""
     tree = ast.parse(source)
 
     def names(node):
         return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
 
-    made = {
-        name: names(node.value)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        for name in names(target)
-    }
-    found = set().union(*(names(node) for node in ast.walk(tree) if isinstance(node, ast.Assert)))
-    while more := set().union(*(made.get(name, set()) for name in found)) - found:
-        found |= more
-    return found
+    made = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign):
+            made |= {name: names(node.value) for part in node.targets for name in names(part)}
+        elif isinstance(node, ast.For):
+            made |= {name: names(node.iter) for name in names(node.target)}
+    own = made.keys() | {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    agreed = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assert):
+            found = names(node)
+            while more := set().union(*(made.get(name, set()) for name in found)) - found:
+                found |= more
+            agreed |= found if found & own else set()
+    return agreed
 
 
 def imported(source):
