@@ -7,10 +7,12 @@ This is the only file that knows the providers' names.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -25,6 +27,7 @@ from s1lib.grading import Verdict, extract, grade
 from s1lib.profile import Profile
 from s1lib.progress import progress
 from s1lib.providers.calls import Calls, Estimate
+from s1lib.providers.faults import explain
 from s1lib.providers.protocol import Provider, Reply, Request
 from s1lib.providers.store import Store
 
@@ -187,6 +190,42 @@ def dry_run(book: Profile, rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
+def stand_ins(n: int) -> pd.DataFrame:
+    """Questions to price a pool with that is not there: 90 tokens each, and 400 per solution."""
+    questions = [f"{i:04d}" + "word " * 71 for i in range(n)]
+    return pd.DataFrame({"question": questions, "solution": "word " * 320, "answer": "7"})
+
+
+def trial(book: Profile, role: str) -> str:
+    """What stands against calls of a hired role, in one sentence; empty if nothing does.
+
+    Looks whether the provider lists the model today, and then asks it for one word, which costs
+    less than a hundredth of a cent and is not stored.
+    """
+    model = getattr(book.models, role)
+
+    async def ask() -> None:
+        async with _provider(book, role) as provider:
+            served = await provider.served()
+            if model not in served:
+                raise RunError(
+                    f"{provider.name} does not serve {model} today: name another in models.{role} "
+                    f"({', '.join(sorted(set(served))) or 'it lists none'})"
+                )
+            await provider.send(Request(model, "Say yes.", 16))
+
+    try:  # in a thread, since a notebook has an event loop of its own
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, ask()).result()
+    except RunError as error:
+        return str(error)
+    except Exception as error:
+        if not (failure := explain(error)):
+            raise
+        return f"{model} does not answer ({failure.why}): mend key, account or address"
+    return ""
+
+
 # Providers
 
 _PLAYED_HERE = {"scripted", "local"}
@@ -216,7 +255,20 @@ def _hire(book: Profile, role: str, rows: pd.DataFrame) -> Calls:
 
 
 def _calls(book: Profile, role: str) -> Calls:
-    """The provider of a role behind the run's store; all roles share one cap.
+    """The provider of a role behind the run's store; all roles share one cap."""
+    provider = _provider(book, role)
+    return Calls(
+        store=book.run / "store" / "calls.sqlite",
+        provider=provider,
+        cap=book.calls.max_dollars,
+        concurrency=book.calls.concurrency,
+        batch=book.calls.batch_api and provider.name != "openai",
+        again=book.calls.again,
+    )
+
+
+def _provider(book: Profile, role: str) -> Provider:
+    """The client of a hired role.
 
     Another server is set where the clients look for it: `GOOGLE_GEMINI_BASE_URL`,
     `ANTHROPIC_BASE_URL`, `OPENAI_BASE_URL`.
@@ -230,15 +282,7 @@ def _calls(book: Profile, role: str) -> Calls:
         "claude": Claude,
         "openai": OpenAI,
     }
-    name = getattr(book.roles, role)
-    return Calls(
-        store=book.run / "store" / "calls.sqlite",
-        provider=providers[name](),
-        cap=book.calls.max_dollars,
-        concurrency=book.calls.concurrency,
-        batch=book.calls.batch_api and name != "openai",
-        again=book.calls.again,
-    )
+    return providers[getattr(book.roles, role)]()
 
 
 def _ask(

@@ -125,5 +125,15 @@ def composition(kept: pd.DataFrame, removals: pd.DataFrame, origin: str = "hub")
     return shown.sort_values("published_n", ascending=False).reset_index(drop=True)
 
 
+def datasets(book: Profile) -> list[str]:
+    """The data sets of the hub that chapter 01 reads, in alphabetical order."""
+    if book.questions.origin == "world":
+        return []
+    ours = [SOURCES[name] for name in names(book)]
+    listed = [each for one in ours for each in (one.also, one.without) if each]
+    tests = [item.source for item in BENCHMARKS if item.source != WORLD]
+    return sorted({*(one.hub for one in ours), *(each.hub for each in listed), *tests})
+
+
 def _loader(book: Profile) -> Loader:
     return hub_loader(book.questions.folder, book.run / "revisions.json")
