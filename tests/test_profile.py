@@ -70,6 +70,25 @@ def test_a_wrong_key_or_value_is_one_sentence_that_names_it(key, value, where):
     assert "\n" not in message
 
 
+def test_a_profile_that_extends_another_holds_only_what_is_different(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("extends: smoke\nselection: {size: 32}\nmodels: {limits: {student: 8}}\n")
+    profile, smoke = load_profile(str(mine)), load_profile("smoke")
+    assert profile.name == "mine"
+    assert profile.selection == smoke.selection.model_copy(update={"size": 32})
+    assert (profile.models.limits.student, profile.models.base) == (8, smoke.models.base)
+    mine.write_text("extends: mine\n")
+    with pytest.raises(RunError, match=r"mine\.yaml: extends is 'mine': use one of smoke, laptop"):
+        load_profile(str(mine))
+
+
+def test_the_paper_of_today_differs_from_the_papers_record_in_who_is_asked_only():
+    paper, today = load_profile("paper"), load_profile("paper-today", load_profile("paper").run)
+    assert today.models.students == paper.models.students
+    same = paper.model_dump(exclude={"name", "roles", "models"})
+    assert today.model_dump(exclude={"name", "roles", "models"}) == same
+
+
 @pytest.mark.parametrize("text", ["a:\n\tb: 1", "- a\n- b", "just words"])
 def test_a_file_that_is_no_profile_is_one_sentence_that_names_it(text, tmp_path):
     (tmp_path / "mine.yaml").write_text(text)
