@@ -45,7 +45,7 @@ line that holds nothing but Yes (correct) or No."""
 
 # Tokens of an answer to expect (published means where known); the most stand in the profile.
 _EXPECT = {"teacher": 3_600 + 600, "grader": 250, "classifier": 80}
-_ASKS = 3  # how often a reply that cannot be read is asked again, the first time included
+ASKS = 3  # how often a reply that cannot be read is asked again, the first time included
 _CHUNK = 512  # student answers stored at a time
 
 
@@ -291,7 +291,7 @@ def _ask(
     """Parsed replies; one that cannot be parsed is asked again, as a new question each time."""
     found: list[T | None] = [None] * len(requests)
     todo = list(range(len(requests)))
-    for ask in range(_ASKS):
+    for ask in range(ASKS):
         replies = calls.map([replace(requests[i], ask=ask) for i in todo], what)
         for i, reply in zip(todo, replies, strict=True):
             found[i] = parse(reply.text) if reply.status == "ok" else None
