@@ -38,7 +38,7 @@ _SHARE = 0.95  # of a GPU's memory; the rest is the framework's
 
 @dataclass(frozen=True)
 class Line:
-    """One thing that a run needs: the numbers of the chapters that do, and what is missing."""
+    """One thing that a run uses: the chapters that cannot do without, and what is missing."""
 
     chapters: tuple[str, ...]
     what: str
@@ -107,14 +107,14 @@ def _data(book: Profile) -> Iterator[Line]:
     """Data sets of the hub, or their copies."""
     wanted = datasets(book)
     there = []
-    for hub in wanted:
+    for hub, needed in wanted.items():
         try:
             problem = _away(hub, "dataset", book.questions.folder)
         except ConnectionError as error:
             yield Line(("01",), f"{len(wanted)} data sets of the hub", str(error))
             return
         if problem:
-            yield Line(("01",), f"data set {hub}", problem)
+            yield Line(("01",) if needed else (), f"data set {hub}", problem)
         else:
             there.append(hub)
     if wanted:
@@ -123,7 +123,7 @@ def _data(book: Profile) -> Iterator[Line]:
 
 def _models(book: Profile) -> Iterator[Line]:
     """Models of the hub."""
-    wanted: dict[str, tuple[str, ...]] = dict.fromkeys(book.models.students, ("02",))
+    wanted = _played(book)
     wanted |= {book.search.reward: ("08",), book.models.base: ("02", "03", "04", "05", *LATER)}
     for name, chapters in wanted.items():
         if not name or name.startswith("world:") or Path(name).is_dir():
@@ -133,6 +133,15 @@ def _models(book: Profile) -> Iterator[Line]:
         except ConnectionError as error:
             problem = str(error)
         yield Line(chapters, f"model {name}", problem)
+
+
+def _played(book: Profile) -> dict[str, tuple[str, ...]]:
+    """Models that play students, or the classifier, and the chapters in which they do."""
+    played: dict[str, tuple[str, ...]] = dict.fromkeys(book.models.students, ("02",))
+    if book.roles.classifier == "student":
+        name = book.models.classifier
+        played[name] = (*played.get(name, ()), "04")
+    return played
 
 
 def _away(name: str, kind: str, folder: str = "") -> str:
@@ -163,16 +172,17 @@ def _away(name: str, kind: str, folder: str = "") -> str:
 def _decoding(book: Profile) -> Iterator[Line]:
     """vLLM and its GPU, or the servers of the models that are there already."""
     if book.roles.decoder == "vllm":
+        chapters = (*sorted({n for some in _played(book).values() for n in some}), "05", *LATER)
         problem = f"it is not installed: pip install 's1lib[cluster]' ({OLDEST} or later)"
         with suppress(metadata.PackageNotFoundError):
             problem = _too_old(metadata.version("vllm"))
-        yield Line(("02", "05", *LATER), "vLLM", problem)
+        yield Line(chapters, "vLLM", problem)
         problem = "" if _gpus() else "no GPU is seen here: go where there is one"
-        yield Line(("02", "05", *LATER), "a GPU for vLLM", problem)
+        yield Line(chapters, "a GPU for vLLM", problem)
     if book.roles.decoder != "server":
         return
     s1 = book.run / "models" / "s1"
-    wanted: dict[str, tuple[str, ...]] = dict.fromkeys(book.models.students, ("02",))
+    wanted = _played(book)
     wanted[book.models.base] = (*wanted.get(book.models.base, ()), *LATER)
     wanted |= {s1.as_posix(): LATER} if s1.is_dir() else {}  # else it is still to be trained
     found: dict[str, str] = {}
@@ -184,7 +194,7 @@ def _decoding(book: Profile) -> Iterator[Line]:
     for url in addresses():
         try:
             names, version = served(url)
-        except openai.OpenAIError as error:
+        except (openai.OpenAIError, AttributeError, TypeError, ValueError) as error:
             said.append(f"{shown(url)} does not answer ({type(error).__name__})")
             continue
         found |= dict.fromkeys(names, _too_old(version) if version else "")
@@ -204,7 +214,7 @@ def _training(book: Profile) -> Iterator[Line]:
     """Processes, memory by count, and disk."""
     recipe = book.training
     nodes, gpus = machines(book), recipe.launcher.startswith("gpu")
-    what = f"{recipe.processes} GPUs" if gpus else f"{recipe.processes} processes"
+    what = f"{recipe.processes} x {'GPU' if gpus else 'CPU process'}"
     if nodes > 1:
         known = max(slurm.held(), slurm.size())
         problem = f"Slurm has {known} nodes here: run this where it has {nodes} of them"
@@ -290,5 +300,5 @@ def main(args: argparse.Namespace) -> int:
     if cannot:
         print(f"chapters {', '.join(sorted(cannot))} cannot start")
         return 1
-    print("nothing is missing")
+    print("every chapter can start")
     return 0

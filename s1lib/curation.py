@@ -19,7 +19,11 @@ def deviations(book: Profile) -> pd.DataFrame:
     """One row for each step that is another here: columns chapter, what, reference, here."""
     limits, asked = book.models.limits, f"asked {ASKS} times, then"
     by_claude = book.roles.grader == "claude"
-    filed = {"claude": f"the 61 titles; {asked} no domain", "local": "TF-IDF and a regression"}
+    filed = {
+        "claude": f"the 61 titles; {asked} no domain",
+        "local": "TF-IDF and a regression",
+        "student": "the 61 titles, asked once",
+    }
     steps = [
         ("01", "questions shorter than the n-gram", "never compared",
          "compared as a whole" if book.questions.whole else "never compared"),

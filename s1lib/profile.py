@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from s1lib.artifacts import RunError
 
-NAMES = ("smoke", "laptop", "paper", "paper-today")
+NAMES = ("smoke", "laptop", "gpu", "paper", "paper-today")
 _GRAPH = Path("notebooks") / "chapters.yaml"
 _FOLDER = resources.files("s1lib") / "profiles"
 
@@ -30,10 +30,13 @@ class Section(BaseModel):
 class Questions(Section):
     """Chapter 01: where questions come from and how many."""
 
-    origin: Literal["world", "hub"]
+    origin: Literal["world", "hub", "published"]
     pool: int = Field(ge=60, description="questions asked for, split over sources as in Table 7")
     sources: tuple[str, ...] = Field(default=(), description="names of sources; empty means all")
     benchmarks: tuple[str, ...] = Field(description="names of benchmarks, the hardest first")
+    optional: tuple[str, ...] = Field(
+        default=(), description="benchmarks that a run does without if they cannot be read"
+    )
     problems: int = Field(ge=4, description="problems per benchmark (world only)")
     folder: str = Field(default="", description="local copies `<folder>/<hub id>`; empty: hub")
     ngram: int = Field(default=8, ge=2, description="words per decontamination n-gram")
@@ -45,9 +48,9 @@ class Questions(Section):
 class Roles(Section):
     """Who plays what. Nothing outside `s1lib.roles` looks at these names."""
 
-    teacher: Literal["scripted", "gemini", "openai"]
+    teacher: Literal["scripted", "gemini", "openai", "published"]
     grader: Literal["local", "claude"]
-    classifier: Literal["local", "claude"]
+    classifier: Literal["local", "claude", "student"]
     decoder: Literal["torch", "vllm", "server"]
 
 
@@ -86,7 +89,7 @@ class Selection(Section):
     size: int = Field(ge=10, description="questions in the final set (s1K: 1000)")
     uniform: int = Field(ge=0, description="size up to which domains are drawn uniformly (700)")
     direct_tokens: int = Field(ge=0, description="MATH rows longer than this are taken (5600)")
-    mode: Literal["reference", "paper"] = "reference"
+    mode: Literal["reference", "paper", "published"] = "reference"
     patterns: Literal["default", "reference"] = "default"
 
 

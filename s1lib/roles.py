@@ -30,6 +30,8 @@ from s1lib.providers.calls import Calls, Estimate
 from s1lib.providers.faults import explain
 from s1lib.providers.protocol import Provider, Reply, Request
 from s1lib.providers.store import Store
+from s1lib.questions import collection
+from s1lib.questions.schema import question_id
 
 if TYPE_CHECKING:
     from s1lib.decoding.decoder import Decoder
@@ -61,6 +63,11 @@ class Trace:
 
 def teacher(book: Profile) -> Callable[[pd.DataFrame], list[Trace]]:
     """Writes thinking traces. Needs the columns question and metadata."""
+    if book.roles.teacher == "published":
+        known = collection.traces(book)
+        return lambda rows: [
+            _published(book, known.get(key)) for key in rows["question"].map(question_id)
+        ]
     if book.roles.teacher == "scripted":
         return lambda rows: [_scripted(book, row) for row in progress(_records(rows), "traces")]
 
@@ -135,6 +142,9 @@ def classifier(book: Profile) -> Callable[[pd.DataFrame], list[str | None]]:
     if book.roles.classifier == "local":
         local = domains.LocalClassifier(book.seed).fit(*_labelled(book))
         return lambda rows: list(local.predict(list(rows["question"])))
+
+    if book.roles.classifier == "student":
+        return lambda rows: _filed(book, rows)
 
     def classify(rows: pd.DataFrame) -> list[str | None]:
         requests = _requests(book, "classifier", rows)
@@ -228,7 +238,7 @@ def trial(book: Profile, role: str) -> str:
 
 # Providers
 
-_PLAYED_HERE = {"scripted", "local"}
+_PLAYED_HERE = {"scripted", "local", "published", "student"}
 
 
 def _requests(book: Profile, role: str, rows: pd.DataFrame) -> list[Request]:
@@ -321,6 +331,12 @@ def _scripted(book: Profile, row: dict[str, Any]) -> Trace:
     return Trace(thinking, attempt, "scripted", "ok")
 
 
+def _published(book: Profile, known: tuple[str, str] | None) -> Trace:
+    if known is None:
+        return Trace("", "", book.models.teacher, "not published")
+    return Trace(*known, book.models.teacher, "ok")
+
+
 def _trace(reply: Reply, model: str) -> Trace:
     status = "no thinking" if reply.status == "ok" and not reply.thinking else reply.status
     return Trace(reply.thinking, reply.text, reply.model or model, status)
@@ -386,13 +402,27 @@ def _to_classify(book: Profile, question: str) -> Request:
     return Request(book.models.classifier, text, book.models.limits.classifier, system=system)
 
 
+def _filed(book: Profile, rows: pd.DataFrame) -> list[str | None]:
+    """The areas that a model on this machine names; asked once, since it would say the same."""
+    from s1lib.decoding.sampling import Sampling
+
+    prompts = [domains.prompt(question) for question in rows["question"]]
+    turns = [
+        [{"role": "system", "content": system}, {"role": "user", "content": text}]
+        for system, text in prompts
+    ]
+    sampling = Sampling(max_new_tokens=book.models.limits.classifier)
+    found = decoder(book, book.models.classifier).generate(turns, None, sampling)
+    return [domains.parse(one.text) for one in found]
+
+
 def _labelled(book: Profile, per_source: int = 150) -> tuple[list[str], list[str]]:
     """Labelled questions of the world, drawn apart from the pool."""
     from s1lib.world.sources import SOURCES, rows
 
     if book.questions.origin != "world":
         raise RunError(
-            "the local classifier knows the laptop world: set roles.classifier to claude"
+            "the local classifier knows the laptop world: set roles.classifier to claude or student"
         )
     drawn = [row for name in SOURCES for row in rows(name, per_source, book.seed + 10_007)]
     return [row["question"] for row in drawn], [json.loads(row["metadata"])["msc"] for row in drawn]

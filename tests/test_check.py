@@ -65,7 +65,7 @@ def missing(book: Profile) -> dict[str, check.Line]:
 
 def test_the_laptop_needs_nothing(nothing, tmp_path, capsys):
     assert main(["check", "--profile", "laptop", "--run", str(tmp_path / "run")]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "nothing is missing"
+    assert capsys.readouterr().out.splitlines()[-1] == "every chapter can start"
 
 
 def test_on_a_machine_with_nothing_the_paper_is_told_all_of_it_with_remedies(
@@ -80,7 +80,7 @@ def test_on_a_machine_with_nothing_the_paper_is_told_all_of_it_with_remedies(
         "set GEMINI_API_KEY in the environment",
         "set ANTHROPIC_API_KEY in the environment",
         "start python -m s1lib serve --model Qwen/Qwen2.5-7B-Instruct --port 80",
-        "16 GPUs on 2 nodes, from Slurm: Slurm has 0 nodes here",
+        "16 x GPU on 2 nodes, from Slurm: Slurm has 0 nodes here",
     ):
         assert any(line.startswith("missing") and what in line for line in said), what
     prices = [line for line in said if "calls to make" in line]
@@ -117,6 +117,13 @@ def test_a_gated_data_set_is_told_apart_from_a_hub_that_is_away(wire, disk, tmp_
     ((what, line),) = missing(paper(tmp_path / "run")).items()
     assert (what, line.chapters) == ("data set Idavidrein/gpqa", ("01",))
     assert "accept its terms at https://huggingface.co/datasets/Idavidrein/gpqa" in line.problem
+
+
+def test_what_a_run_can_do_without_is_said_and_stops_no_chapter(wire, disk, tmp_path):
+    wire.gated = ("Idavidrein/gpqa",)
+    book = load_profile("gpu", tmp_path / "run")
+    (line,) = (line for line in check.lines(book) if line.what == "data set Idavidrein/gpqa")
+    assert line.problem and not line.chapters
 
 
 def test_a_folder_takes_the_place_of_the_hub(wire, disk, tmp_path):

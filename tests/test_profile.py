@@ -38,7 +38,7 @@ def test_a_profile_may_be_a_file_of_ones_own(tmp_path):
 
 
 def test_an_unknown_profile_names_those_that_there_are():
-    with pytest.raises(RunError, match="use one of smoke, laptop, paper"):
+    with pytest.raises(RunError, match="use one of smoke, laptop, gpu, paper"):
         load_profile("huge")
 
 
