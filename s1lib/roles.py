@@ -11,8 +11,10 @@ import asyncio
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -48,7 +50,6 @@ line that holds nothing but Yes (correct) or No."""
 # Tokens of an answer to expect (published means where known); the most stand in the profile.
 _EXPECT = {"teacher": 3_600 + 600, "grader": 250, "classifier": 80}
 ASKS = 3  # how often a reply that cannot be read is asked again, the first time included
-_CHUNK = 512  # student answers stored at a time
 
 
 @dataclass(frozen=True)
@@ -105,13 +106,11 @@ def student(
             if key not in found and int(key[:8], 16) % parts == part - 1
         }
         if todo:
-            playing = decoder(book, name)
-            with Store(folder / f"students-{part}-of-{parts}.sqlite") as store:
-                chunks = [list(todo)[i : i + _CHUNK] for i in range(0, len(todo), _CHUNK)]
-                for chunk in progress(chunks, f"attempts of {name}, {_CHUNK} at a time"):
-                    new = _attempts(playing, {key: todo[key] for key in chunk}, book, settings)
-                    store.put(new)
-                    found |= new
+            with (
+                Store(folder / f"students-{part}-of-{parts}.sqlite") as store,
+                _every_second(store.put) as keep,
+            ):
+                found |= _attempts(decoder(book, name), todo, book, settings, keep)
         return [found.get(key) for key in keys]
 
     return attempt
@@ -350,10 +349,40 @@ def _key(who: str, question: str, settings: dict[str, Any], seed: int) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+@contextmanager
+def _every_second(
+    put: Callable[[dict[str, str]], None],
+) -> Iterator[Callable[[str, str], None]]:
+    """Gathers items, which are put each second and at the end: each put waits for the disk."""
+    items: dict[str, str] = {}
+    last = time.monotonic()
+
+    def add(key: str, value: str) -> None:
+        nonlocal last
+        items[key] = value
+        if time.monotonic() - last > 1:
+            put(items)
+            items.clear()
+            last = time.monotonic()
+
+    try:
+        yield add
+    finally:
+        put(items)
+
+
 def _attempts(
-    playing: Decoder, questions: dict[str, str], book: Profile, settings: dict[str, Any]
+    playing: Decoder,
+    questions: dict[str, str],
+    book: Profile,
+    settings: dict[str, Any],
+    keep: Callable[[str, str], None],
 ) -> dict[str, str]:
-    """Attempts by key; a question that fills the whole window gets an empty one."""
+    """Attempts by key; a question that fills the whole window gets an empty one.
+
+    They are decoded in one stream, so that none waits for a long one, and go to `keep` as they end.
+    """
+    playing.keep = None  # a file of the whole call would be of no use to the next one
     prompts = {key: prompt_ids(playing.tokenizer, text) for key, text in questions.items()}
     fitting = [
         Problem(key, tuple(ids)) for key, ids in prompts.items() if len(ids) < playing.window
@@ -361,8 +390,10 @@ def _attempts(
     from s1lib.decoding.sampling import Sampling
 
     sampling = Sampling(seed=book.seed, **settings)
-    generations = playing.generate(fitting, None, sampling)
+    generations = playing.generate(fitting, None, sampling, each=lambda one: keep(one.id, one.text))
     texts = {one.id: one.text for one in generations}
+    for key in prompts.keys() - texts.keys():
+        keep(key, "")
     return {key: texts.get(key, "") for key in prompts}
 
 
