@@ -13,6 +13,7 @@ from s1lib.artifacts import RunError
 
 COMMANDS = {
     "run": ("s1lib.run.command", "run the chapters that are not up to date"),
+    "check": ("s1lib.check", "say what a run of a profile needs, and whether it is there"),
     "status": ("s1lib.run.status", "say which chapters are up to date, and why others are not"),
     "readme": ("s1lib.readme", "bring the ledger, Figure 1 and the rates in README.md up to date"),
     "site": ("s1lib.site", "build the book from the executed notebooks"),

@@ -69,9 +69,12 @@ class Benchmark:
 
     @property
     def columns(self) -> Columns:
-        """What each row must hold: its numbers are those of all problems or of none."""
+        """What each row must hold: its numbers are those of all problems or of none.
+
+        What is only held out needs no answer (and LiveCodeBench has none).
+        """
         cells: Columns = OPTIONS if self.answer_type == "choice" else {}
-        answer = {self.answer: str | int | float} if self.answer else {}
+        answer = {self.answer: str | int | float} if self.answer and self.scored else {}
         return {self.question: str, **cells, **answer}
 
 
@@ -80,6 +83,7 @@ BENCHMARKS = (
     Benchmark("mini-MATH", WORLD, "integer", "MATH500"),
     Benchmark("mini-GPQA", WORLD, "choice", "GPQA"),
     Benchmark("aime24", "simplescaling/aime24_nofigures", "integer", "AIME24"),
+    Benchmark("aime25", "TIGER-Lab/AIME25", "integer", question="question"),
     Benchmark(
         "gpqa_diamond", "Idavidrein/gpqa", "choice", "GPQA", "Question", None, Part("gpqa_diamond")
     ),

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from s1lib.artifacts import RunError
 
-NAMES = ("smoke", "laptop", "paper")
+NAMES = ("smoke", "laptop", "gpu", "paper", "paper-today")
 _GRAPH = Path("notebooks") / "chapters.yaml"
 _FOLDER = resources.files("s1lib") / "profiles"
 
@@ -30,10 +30,13 @@ class Section(BaseModel):
 class Questions(Section):
     """Chapter 01: where questions come from and how many."""
 
-    origin: Literal["world", "hub"]
+    origin: Literal["world", "hub", "published"]
     pool: int = Field(ge=60, description="questions asked for, split over sources as in Table 7")
     sources: tuple[str, ...] = Field(default=(), description="names of sources; empty means all")
     benchmarks: tuple[str, ...] = Field(description="names of benchmarks, the hardest first")
+    optional: tuple[str, ...] = Field(
+        default=(), description="benchmarks that a run does without if they cannot be read"
+    )
     problems: int = Field(ge=4, description="problems per benchmark (world only)")
     folder: str = Field(default="", description="local copies `<folder>/<hub id>`; empty: hub")
     ngram: int = Field(default=8, ge=2, description="words per decontamination n-gram")
@@ -45,9 +48,9 @@ class Questions(Section):
 class Roles(Section):
     """Who plays what. Nothing outside `s1lib.roles` looks at these names."""
 
-    teacher: Literal["scripted", "gemini", "openai"]
+    teacher: Literal["scripted", "gemini", "openai", "published"]
     grader: Literal["local", "claude"]
-    classifier: Literal["local", "claude"]
+    classifier: Literal["local", "claude", "student"]
     decoder: Literal["torch", "vllm", "server"]
 
 
@@ -86,7 +89,7 @@ class Selection(Section):
     size: int = Field(ge=10, description="questions in the final set (s1K: 1000)")
     uniform: int = Field(ge=0, description="size up to which domains are drawn uniformly (700)")
     direct_tokens: int = Field(ge=0, description="MATH rows longer than this are taken (5600)")
-    mode: Literal["reference", "paper"] = "reference"
+    mode: Literal["reference", "paper", "published"] = "reference"
     patterns: Literal["default", "reference"] = "default"
 
 
@@ -184,19 +187,12 @@ class Profile(Section):
 def load_profile(name: str, run: str | Path = "", **changes: Any) -> Profile:
     """Read `s1lib/profiles/<name>.yaml` (or a path to such a file).
 
+    A file that says `extends: paper` holds only what is different from that profile.
     `run` defaults to `results/<name>`. `changes` maps a dotted key, written with a double
     underscore, to a value; `None` leaves the profile's: `load_profile("laptop",
     selection__size=500)`. Raises `RunError`, in one sentence, on anything unknown or ill-typed.
     """
-    file = Path(name) if name.endswith((".yaml", ".yml")) else Path(str(_FOLDER / f"{name}.yaml"))
-    if not file.is_file():
-        raise RunError(f"no profile {name!r}: use one of {', '.join(NAMES)} or a path to a .yaml")
-    try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise RunError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(data, dict):
-        raise RunError(f"{file} holds a {type(data).__name__}: a profile is `name: value` lines")
+    file, data = _read(name)
     data.setdefault("name", file.stem)
     data["run"] = Path(run) if run else _book() / "results" / data["name"]
     for key, value in changes.items():
@@ -208,6 +204,31 @@ def load_profile(name: str, run: str | Path = "", **changes: Any) -> Profile:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise RunError(f"{file.name}: {where}: {first['msg']}") from None
+
+
+def _read(name: str) -> tuple[Path, dict[str, Any]]:
+    """The file of a profile, and what it says together with the profile that it extends."""
+    file = Path(name) if name.endswith((".yaml", ".yml")) else Path(str(_FOLDER / f"{name}.yaml"))
+    if not file.is_file():
+        raise RunError(f"no profile {name!r}: use one of {', '.join(NAMES)} or a path to a .yaml")
+    try:
+        data = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise RunError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise RunError(f"{file} holds a {type(data).__name__}: a profile is `name: value` lines")
+    if (base := data.pop("extends", None)) is None:
+        return file, data
+    if base not in NAMES:
+        raise RunError(f"{file.name}: extends is {base!r}: use one of {', '.join(NAMES)}")
+    return file, _over(_read(base)[1], data)
+
+
+def _over(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the changes in it, section by section."""
+    both = {key for key in base.keys() & changes.keys() if isinstance(base[key], dict)}
+    deeper = {key: _over(base[key], changes[key] or {}) for key in both}
+    return {**base, **changes, **deeper}
 
 
 def _book() -> Path:

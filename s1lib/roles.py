@@ -7,10 +7,14 @@ This is the only file that knows the providers' names.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -25,8 +29,11 @@ from s1lib.grading import Verdict, extract, grade
 from s1lib.profile import Profile
 from s1lib.progress import progress
 from s1lib.providers.calls import Calls, Estimate
+from s1lib.providers.faults import explain
 from s1lib.providers.protocol import Provider, Reply, Request
 from s1lib.providers.store import Store
+from s1lib.questions import collection
+from s1lib.questions.schema import question_id
 
 if TYPE_CHECKING:
     from s1lib.decoding.decoder import Decoder
@@ -42,8 +49,7 @@ line that holds nothing but Yes (correct) or No."""
 
 # Tokens of an answer to expect (published means where known); the most stand in the profile.
 _EXPECT = {"teacher": 3_600 + 600, "grader": 250, "classifier": 80}
-_ASKS = 3  # how often a reply that cannot be read is asked again, the first time included
-_CHUNK = 512  # student answers stored at a time
+ASKS = 3  # how often a reply that cannot be read is asked again, the first time included
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,11 @@ class Trace:
 
 def teacher(book: Profile) -> Callable[[pd.DataFrame], list[Trace]]:
     """Writes thinking traces. Needs the columns question and metadata."""
+    if book.roles.teacher == "published":
+        known = collection.traces(book)
+        return lambda rows: [
+            _published(book, known.get(key)) for key in rows["question"].map(question_id)
+        ]
     if book.roles.teacher == "scripted":
         return lambda rows: [_scripted(book, row) for row in progress(_records(rows), "traces")]
 
@@ -95,13 +106,11 @@ def student(
             if key not in found and int(key[:8], 16) % parts == part - 1
         }
         if todo:
-            playing = decoder(book, name)
-            with Store(folder / f"students-{part}-of-{parts}.sqlite") as store:
-                chunks = [list(todo)[i : i + _CHUNK] for i in range(0, len(todo), _CHUNK)]
-                for chunk in progress(chunks, f"attempts of {name}, {_CHUNK} at a time"):
-                    new = _attempts(playing, {key: todo[key] for key in chunk}, book, settings)
-                    store.put(new)
-                    found |= new
+            with (
+                Store(folder / f"students-{part}-of-{parts}.sqlite") as store,
+                _every_second(store.put) as keep,
+            ):
+                found |= _attempts(decoder(book, name), todo, book, settings, keep)
         return [found.get(key) for key in keys]
 
     return attempt
@@ -132,6 +141,9 @@ def classifier(book: Profile) -> Callable[[pd.DataFrame], list[str | None]]:
     if book.roles.classifier == "local":
         local = domains.LocalClassifier(book.seed).fit(*_labelled(book))
         return lambda rows: list(local.predict(list(rows["question"])))
+
+    if book.roles.classifier == "student":
+        return lambda rows: _filed(book, rows)
 
     def classify(rows: pd.DataFrame) -> list[str | None]:
         requests = _requests(book, "classifier", rows)
@@ -187,9 +199,45 @@ def dry_run(book: Profile, rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
+def stand_ins(n: int) -> pd.DataFrame:
+    """Questions to price a pool with that is not there: 90 tokens each, and 400 per solution."""
+    questions = [f"{i:04d}" + "word " * 71 for i in range(n)]
+    return pd.DataFrame({"question": questions, "solution": "word " * 320, "answer": "7"})
+
+
+def trial(book: Profile, role: str) -> str:
+    """What stands against calls of a hired role, in one sentence; empty if nothing does.
+
+    Looks whether the provider lists the model today, and then asks it for one word, which costs
+    less than a hundredth of a cent and is not stored.
+    """
+    model = getattr(book.models, role)
+
+    async def ask() -> None:
+        async with _provider(book, role) as provider:
+            served = await provider.served()
+            if model not in served:
+                raise RunError(
+                    f"{provider.name} does not serve {model} today: name another in models.{role} "
+                    f"({', '.join(sorted(set(served))) or 'it lists none'})"
+                )
+            await provider.send(Request(model, "Say yes.", 16))
+
+    try:  # in a thread, since a notebook has an event loop of its own
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, ask()).result()
+    except RunError as error:
+        return str(error)
+    except Exception as error:
+        if not (failure := explain(error)):
+            raise
+        return f"{model} does not answer ({failure.why}): mend key, account or address"
+    return ""
+
+
 # Providers
 
-_PLAYED_HERE = {"scripted", "local"}
+_PLAYED_HERE = {"scripted", "local", "published", "student"}
 
 
 def _requests(book: Profile, role: str, rows: pd.DataFrame) -> list[Request]:
@@ -216,7 +264,20 @@ def _hire(book: Profile, role: str, rows: pd.DataFrame) -> Calls:
 
 
 def _calls(book: Profile, role: str) -> Calls:
-    """The provider of a role behind the run's store; all roles share one cap.
+    """The provider of a role behind the run's store; all roles share one cap."""
+    provider = _provider(book, role)
+    return Calls(
+        store=book.run / "store" / "calls.sqlite",
+        provider=provider,
+        cap=book.calls.max_dollars,
+        concurrency=book.calls.concurrency,
+        batch=book.calls.batch_api and provider.name != "openai",
+        again=book.calls.again,
+    )
+
+
+def _provider(book: Profile, role: str) -> Provider:
+    """The client of a hired role.
 
     Another server is set where the clients look for it: `GOOGLE_GEMINI_BASE_URL`,
     `ANTHROPIC_BASE_URL`, `OPENAI_BASE_URL`.
@@ -230,15 +291,7 @@ def _calls(book: Profile, role: str) -> Calls:
         "claude": Claude,
         "openai": OpenAI,
     }
-    name = getattr(book.roles, role)
-    return Calls(
-        store=book.run / "store" / "calls.sqlite",
-        provider=providers[name](),
-        cap=book.calls.max_dollars,
-        concurrency=book.calls.concurrency,
-        batch=book.calls.batch_api and name != "openai",
-        again=book.calls.again,
-    )
+    return providers[getattr(book.roles, role)]()
 
 
 def _ask(
@@ -247,7 +300,7 @@ def _ask(
     """Parsed replies; one that cannot be parsed is asked again, as a new question each time."""
     found: list[T | None] = [None] * len(requests)
     todo = list(range(len(requests)))
-    for ask in range(_ASKS):
+    for ask in range(ASKS):
         replies = calls.map([replace(requests[i], ask=ask) for i in todo], what)
         for i, reply in zip(todo, replies, strict=True):
             found[i] = parse(reply.text) if reply.status == "ok" else None
@@ -277,6 +330,12 @@ def _scripted(book: Profile, row: dict[str, Any]) -> Trace:
     return Trace(thinking, attempt, "scripted", "ok")
 
 
+def _published(book: Profile, known: tuple[str, str] | None) -> Trace:
+    if known is None:
+        return Trace("", "", book.models.teacher, "not published")
+    return Trace(*known, book.models.teacher, "ok")
+
+
 def _trace(reply: Reply, model: str) -> Trace:
     status = "no thinking" if reply.status == "ok" and not reply.thinking else reply.status
     return Trace(reply.thinking, reply.text, reply.model or model, status)
@@ -290,10 +349,40 @@ def _key(who: str, question: str, settings: dict[str, Any], seed: int) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+@contextmanager
+def _every_second(
+    put: Callable[[dict[str, str]], None],
+) -> Iterator[Callable[[str, str], None]]:
+    """Gathers items, which are put each second and at the end: each put waits for the disk."""
+    items: dict[str, str] = {}
+    last = time.monotonic()
+
+    def add(key: str, value: str) -> None:
+        nonlocal last
+        items[key] = value
+        if time.monotonic() - last > 1:
+            put(items)
+            items.clear()
+            last = time.monotonic()
+
+    try:
+        yield add
+    finally:
+        put(items)
+
+
 def _attempts(
-    playing: Decoder, questions: dict[str, str], book: Profile, settings: dict[str, Any]
+    playing: Decoder,
+    questions: dict[str, str],
+    book: Profile,
+    settings: dict[str, Any],
+    keep: Callable[[str, str], None],
 ) -> dict[str, str]:
-    """Attempts by key; a question that fills the whole window gets an empty one."""
+    """Attempts by key; a question that fills the whole window gets an empty one.
+
+    They are decoded in one stream, so that none waits for a long one, and go to `keep` as they end.
+    """
+    playing.keep = None  # a file of the whole call would be of no use to the next one
     prompts = {key: prompt_ids(playing.tokenizer, text) for key, text in questions.items()}
     fitting = [
         Problem(key, tuple(ids)) for key, ids in prompts.items() if len(ids) < playing.window
@@ -301,8 +390,10 @@ def _attempts(
     from s1lib.decoding.sampling import Sampling
 
     sampling = Sampling(seed=book.seed, **settings)
-    generations = playing.generate(fitting, None, sampling)
+    generations = playing.generate(fitting, None, sampling, each=lambda one: keep(one.id, one.text))
     texts = {one.id: one.text for one in generations}
+    for key in prompts.keys() - texts.keys():
+        keep(key, "")
     return {key: texts.get(key, "") for key in prompts}
 
 
@@ -342,13 +433,27 @@ def _to_classify(book: Profile, question: str) -> Request:
     return Request(book.models.classifier, text, book.models.limits.classifier, system=system)
 
 
+def _filed(book: Profile, rows: pd.DataFrame) -> list[str | None]:
+    """The areas that a model on this machine names; asked once, since it would say the same."""
+    from s1lib.decoding.sampling import Sampling
+
+    prompts = [domains.prompt(question) for question in rows["question"]]
+    turns = [
+        [{"role": "system", "content": system}, {"role": "user", "content": text}]
+        for system, text in prompts
+    ]
+    sampling = Sampling(max_new_tokens=book.models.limits.classifier)
+    found = decoder(book, book.models.classifier).generate(turns, None, sampling)
+    return [domains.parse(one.text) for one in found]
+
+
 def _labelled(book: Profile, per_source: int = 150) -> tuple[list[str], list[str]]:
     """Labelled questions of the world, drawn apart from the pool."""
     from s1lib.world.sources import SOURCES, rows
 
     if book.questions.origin != "world":
         raise RunError(
-            "the local classifier knows the laptop world: set roles.classifier to claude"
+            "the local classifier knows the laptop world: set roles.classifier to claude or student"
         )
     drawn = [row for name in SOURCES for row in rows(name, per_source, book.seed + 10_007)]
     return [row["question"] for row in drawn], [json.loads(row["metadata"])["msc"] for row in drawn]

@@ -78,7 +78,8 @@ def select(
     After the direct picks a domain is drawn, then one of its questions: the k-th longest trace
     of those left, counted from 0 and ties by id, has weight 2**-k. `reference` draws domains
     uniformly until the set has `uniform` rows and then after `benchmark_weights`; `paper`
-    (Algorithm 1) draws uniformly to the end. If no domain with a benchmark weight is left, the
+    (Algorithm 1) draws uniformly to the end; `published` takes the whole pool, which is the
+    authors' set, whatever `size` is. If no domain with a benchmark weight is left, the
     rest is drawn uniformly. `draws` is the ledger with `DRAWS`: phase is `direct`, `uniform` or
     `weighted`, weight the probability within the domain (1 for direct picks).
 
@@ -86,9 +87,11 @@ def select(
     pool has fewer rows than `size`, or if there are more direct picks than that.
     """
     pool = _sorted(pool)
-    if pool["domain"].isna().any():
-        raise RunError(f"{pool['domain'].isna().sum()} rows have no domain: drop them first")
     taken = direct(pool, direct_tokens)
+    if mode == "published":
+        taken[:], size = True, len(pool)
+    if (unfiled := pool["domain"][~taken].isna().sum()) > 0:
+        raise RunError(f"{unfiled} rows have no domain: drop them first")
     _check_size(len(pool), int(taken.sum()), size)
     domains = _by_length(pool[~taken])
     weights = benchmark_weights(pool) if mode == "reference" else {}

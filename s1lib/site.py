@@ -24,7 +24,7 @@ import yaml
 from s1lib import figures, speed, tables
 from s1lib.artifacts import RunError, read_json, replace_folder, write_text
 from s1lib.claims import ledger, markdown
-from s1lib.profile import load_profile
+from s1lib.profile import NAMES, load_profile
 from s1lib.results import read_all
 from s1lib.run.notebooks import Notebook, clean, plain, read_notebook, tags, write_notebook
 
@@ -41,7 +41,7 @@ POLICY = f"default-src {_OWN} 'unsafe-inline'; base-uri 'none'; form-action 'sel
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--profile", default="laptop", help="smoke, laptop, paper or a .yaml file")
+    parser.add_argument("--profile", default="laptop", help=f"{', '.join(NAMES)} or a .yaml file")
     parser.add_argument("--run", default="", help="run folder (default: results/<profile>)")
 
 

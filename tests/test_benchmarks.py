@@ -25,6 +25,13 @@ def test_names_are_unique_and_partners_are_benchmarks_of_the_paper():
     assert {item.partner for item in BENCHMARKS if item.partner} <= set(published("benchmarks"))
 
 
+def test_what_is_only_held_out_needs_no_answers():
+    """LiveCodeBench has none: chapter 01 of the paper would have stopped at its first row."""
+    held = {item.name: dict(item.columns) for item in BENCHMARKS if not item.scored}
+    assert held["livecodebench-v4"] == {"question_content": str}
+    assert "answer" in BENCHMARKS[3].columns
+
+
 def test_a_benchmark_stands_for_another_by_its_entry_and_not_by_how_it_is_spelt():
     assert partner("mini-GPQA") == partner("gpqa_diamond") == "GPQA"
     assert partner("olympiad") is partner("aime25") is partner("aime22-24") is None

@@ -38,7 +38,7 @@ def test_a_profile_may_be_a_file_of_ones_own(tmp_path):
 
 
 def test_an_unknown_profile_names_those_that_there_are():
-    with pytest.raises(RunError, match="use one of smoke, laptop, paper"):
+    with pytest.raises(RunError, match="use one of smoke, laptop, gpu, paper"):
         load_profile("huge")
 
 
@@ -68,6 +68,25 @@ def test_a_wrong_key_or_value_is_one_sentence_that_names_it(key, value, where):
     message = str(raised.value)
     assert "smoke.yaml" in message and where in message
     assert "\n" not in message
+
+
+def test_a_profile_that_extends_another_holds_only_what_is_different(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("extends: smoke\nselection: {size: 32}\nmodels: {limits: {student: 8}}\n")
+    profile, smoke = load_profile(str(mine)), load_profile("smoke")
+    assert profile.name == "mine"
+    assert profile.selection == smoke.selection.model_copy(update={"size": 32})
+    assert (profile.models.limits.student, profile.models.base) == (8, smoke.models.base)
+    mine.write_text("extends: mine\n")
+    with pytest.raises(RunError, match=r"mine\.yaml: extends is 'mine': use one of smoke, laptop"):
+        load_profile(str(mine))
+
+
+def test_the_paper_of_today_differs_from_the_papers_record_in_who_is_asked_only():
+    paper, today = load_profile("paper"), load_profile("paper-today", load_profile("paper").run)
+    assert today.models.students == paper.models.students
+    same = paper.model_dump(exclude={"name", "roles", "models"})
+    assert today.model_dump(exclude={"name", "roles", "models"}) == same
 
 
 @pytest.mark.parametrize("text", ["a:\n\tb: 1", "- a\n- b", "just words"])

@@ -164,3 +164,24 @@ def test_a_reward_model_of_the_hub_says_its_logit_after_the_last_step(
             logit = tiny_model(ids).logits[0, -1, token]
         assert reward == pytest.approx(float(logit), rel=0.05, abs=0.2)  # bfloat16
     assert found[0] != found[1]
+
+
+def test_the_hubs_reward_model_reads_what_is_new_of_a_search(
+    tiny_model, tiny_model_path, tiny_tokenizer
+):
+    """It read every trace from its beginning at every step."""
+    judge = HubReward(str(tiny_model_path), tiny_tokenizer, 77)
+    trunk = f"{CHAT.partition('x=2')[0]}\n\n"
+    whole = 0
+    for depth in range(1, 9):  # a step for four traces, of which one goes on
+        trunk += f"x={depth}, 7*{depth} no.\n\n"
+        frontier = [trunk + f"Hmm {leaf}" for leaf in "abcd"]
+        ids = [tiny_tokenizer.encode(chat, add_special_tokens=False) for chat in frontier]
+        found = judge(ids)
+        for chat, reward in zip(frontier, found, strict=True):
+            row = tiny_tokenizer(step_lines(chat), return_tensors="pt")["input_ids"]
+            whole += row.shape[1]
+            with torch.inference_mode():
+                logit = tiny_model(row).logits[0, -1, 77]
+            assert reward == pytest.approx(float(logit), rel=0.05, abs=0.2)  # bfloat16
+    assert judge.fed < 0.2 * whole

@@ -11,6 +11,8 @@ from wire import Wire
 
 from s1lib import roles
 from s1lib.artifacts import RunError
+from s1lib.decoding.decoder import DecodeError
+from s1lib.decoding.local import TorchDecoder
 from s1lib.domains import AREAS
 from s1lib.profile import Profile, load_profile
 from s1lib.providers.store import Store
@@ -100,6 +102,29 @@ def test_attempts_resume_at_the_sample(tmp_path, tiny_model_path, world):
         store.put(stored)
     assert play(world)[:5] == [f"stored {text}" for text in first]
     assert len(_stored(book)) == 12
+
+
+def test_attempts_are_one_stream_and_stored_as_they_end(
+    tmp_path, tiny_model_path, world, monkeypatch
+):
+    """They were decoded 512 at a time, and each block waited for its longest."""
+    whole = roles.student(laptop(tmp_path / "one"), str(tiny_model_path))(world)
+    calls, run = [], TorchDecoder.run
+
+    def dies(self, jobs, sampling):
+        calls.append(len(jobs))
+        for number, done in enumerate(run(self, jobs, sampling)):
+            if len(calls) == 1 and number == 5:
+                raise RuntimeError("out of memory")
+            yield done
+
+    monkeypatch.setattr(TorchDecoder, "run", dies)
+    book = laptop(tmp_path / "two")
+    with pytest.raises(DecodeError, match="out of memory"):
+        roles.student(book, str(tiny_model_path))(world)
+    assert len(_stored(book)) == 5
+    assert roles.student(book, str(tiny_model_path))(world) == whole
+    assert calls == [12, 7]
 
 
 def test_shards_share_the_work_and_add_up(tmp_path, tiny_model_path, world):

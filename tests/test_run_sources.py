@@ -10,6 +10,7 @@ from s1lib.run.sources import sources
 FILES = {
     "__init__.py": "",
     "alone.py": "",
+    "check.py": "import s1lib.alone",
     "top.py": "from s1lib.room import middle",
     "room/__init__.py": "",
     "room/middle.py": "def late():\n    from ..ground import thing\n",
@@ -57,6 +58,10 @@ def test_imports_are_followed_through_modules_rooms_and_functions_to_data_files(
 def test_from_imports_find_modules_and_names_alike(used):
     assert used("from s1lib import alone") == ["__init__.py", "alone.py"]
     assert used("from s1lib.alone import anything") == ["__init__.py", "alone.py"]
+
+
+def test_what_only_stops_a_chapter_is_no_part_of_it(used):
+    assert used("from s1lib.check import ready") == []
 
 
 def test_a_program_named_in_a_string_or_on_a_shell_line_counts(used):

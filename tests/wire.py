@@ -26,6 +26,7 @@ REFUSED = ("minute", "silent", "busy", "broken", "inside")  # bodies of `recorde
 FAULTS = (*REFUSED, "429 date", "hang", "drop", "cut", "malformed")
 PERHAPS_BILLED = {"hang", "drop", "cut", "malformed"}
 HANG = 60.0  # seconds
+SERVED = ("gemini-2.5-flash", "claude-haiku-4-5-20251001", "deepseek-flash")
 
 
 @dataclass
@@ -36,9 +37,11 @@ class Wire:
     `refused` and `empty` the shares of prompts that never get a text. `status` makes every
     request fail with that code; `situation` with what is recorded for it, and `wrong(prompt)` names
     the situation of one prompt, if any. `say(prompt, attempt)` and `think(prompt)` write the
-    answers, the first attempt being 1. `batch_looks` is how often a batch is looked at before it
-    ends; of Gemini's, `shuffled` and `nameless` bring replies in another order and without keys,
-    and all leave out the prompts of `expire` once, with `short` without a trace.
+    answers, the first attempt being 1. `models` are those that its listings name. It is the
+    hub, too, with `gated` repositories, and vLLM of a `version`. `batch_looks` is how often a batch
+    is looked at before it ends; of Gemini's, `shuffled` and `nameless` bring replies in another
+    order and without keys, and all leave out the prompts of `expire` once, with `short` without a
+    trace.
     """
 
     faults: float = 0.0
@@ -53,6 +56,9 @@ class Wire:
     situation: str = ""
     wrong: Callable[[str], str] = lambda prompt: ""
     seed: int = 0
+    models: tuple[str, ...] = SERVED
+    version: str = "0.32.0"  # of vLLM
+    gated: tuple[str, ...] = ()
     batch_looks: int = 2
     say: Callable[[str, int], str] = lambda prompt, attempt: f"Answer: {len(prompt)}"
     think: Callable[[str], str] = lambda prompt: f"I think about {prompt}"
@@ -156,6 +162,15 @@ class Wire:
         if self.situation:
             await self._refuse(writer, path, self.situation)
             return True
+        if path.endswith("/auth-check"):
+            gated = any(name in path for name in self.gated)
+            await self._write(
+                writer, {}, 403 if gated else 200, ["x-error-code: GatedRepo"] * gated
+            )
+            return True
+        if method == "GET" and path.endswith(("/models", "/version")):
+            await self._write(writer, self._listing(path))
+            return True
         if "batch" in path:
             await self._write(writer, *self._batch(method, path, body))
             return True
@@ -220,6 +235,17 @@ class Wire:
         return False
 
     # What is said
+
+    def _listing(self, path: str) -> dict[str, Any]:
+        """The models served; all providers have one address for them, and fit into one answer."""
+        if path.endswith("/version"):
+            return {"version": self.version}
+        now = datetime.now(UTC).isoformat()
+        model = {"object": "model", "type": "model", "created": 0, "created_at": now}
+        data = [{"id": n, "display_name": n, "owned_by": "x", **model} for n in self.models]
+        google = [{"name": f"models/{name}"} for name in self.models]
+        page = {"has_more": False, "first_id": "", "last_id": ""}
+        return {"object": "list", "data": data, "models": google, **page}
 
     def _fate(self, prompt: str) -> str:
         share = random.Random(f"{self.seed}/{prompt}").random()

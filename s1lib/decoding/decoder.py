@@ -104,15 +104,16 @@ class Decoder(ABC):
         sampling: Sampling = GREEDY,
         *,
         stop: Sequence[int] = (),
+        each: Callable[[Generation], object] = lambda one: None,
         **tags: Any,
     ) -> list[Generation]:
         """Decode each problem `sampling.samples` times, in the order of problems.
 
         A bare prompt is a problem called by its place: a sequence of token ids, a question (one
         turn of a user), or messages. `forcing=None` is plain decoding until an end of sequence or
-        one of the `stop` ids. `tags` are further fields of `Generation`, such as `method`. Raises
-        `RunError` for bad settings and prompts, before anything is decoded, and `DecodeError`
-        (with what is finished) if the backend fails.
+        one of the `stop` ids. `each` gets every generation as it ends. `tags` are further fields
+        of `Generation`, such as `method`. Raises `RunError` for bad settings and prompts, before
+        anything is decoded, and `DecodeError` (with what is finished) if the backend fails.
         """
         exam = self._exam(problems)
         asked = [one.prompt for one in exam]
@@ -135,7 +136,9 @@ class Decoder(ABC):
         def results(job: Job, done: Machine) -> Iterator[tuple[Order, Generation]]:
             one = exam[job.problem]
             own = {"benchmark": one.benchmark, **fields}
-            yield (0, job.problem, job.sample), self.generation(done, one.id, job.sample, own)
+            row = self.generation(done, one.id, job.sample, own)
+            each(row)
+            yield (0, job.problem, job.sample), row
 
         names = [[one.benchmark, one.id] for one in exam]
         settings = [names, sampling.samples, fields, sorted(stop)]

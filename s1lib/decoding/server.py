@@ -77,8 +77,7 @@ class ServerDecoder(Decoder):
             delimiters,
             {"dtype": dtype, "at": "server"},
         )
-        addresses = (url or os.environ.get("S1_SERVER", "") or ADDRESS).split()
-        self.urls = [address.rstrip("/") for address in addresses]
+        self.urls = addresses(url)
         self.url = self.urls[0]
         self.rows, self.beyond = rows, tuple(beyond)
 
@@ -237,6 +236,26 @@ class ServerDecoder(Decoder):
                 f"the server refuses prompt {problem} (HTTP {status}: "
                 f"{error.response.text[:200]}): check window and server version"
             )
+
+
+def served(url: str) -> tuple[list[str], str]:
+    """Names of the models of a server, and its version (empty if it names none, as vLLM does).
+
+    Raises what the client raises if nobody answers.
+    """
+    key = os.environ.get("S1_SERVER_KEY") or "none"
+    with openai.OpenAI(base_url=url, api_key=key, timeout=QUICK, max_retries=0) as client:
+        names = [str(model.id) for model in client.models.list()]
+        with suppress(openai.APIError, KeyError, TypeError):
+            reply: Any = client.get(url.removesuffix("/v1") + "/version", cast_to=object)
+            return names, str(reply["version"])
+    return names, ""
+
+
+def addresses(url: str = "") -> list[str]:
+    """Where servers may be: those of `url`, else of `S1_SERVER`, else this machine."""
+    given = url or os.environ.get("S1_SERVER", "") or ADDRESS
+    return [address.rstrip("/") for address in given.split()]
 
 
 def shown(url: str) -> str:

@@ -7,6 +7,7 @@ makes that cost the forced ids alone. No sequence waits for another.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -42,6 +43,7 @@ class VllmDecoder(Decoder):
         except ImportError:
             raise RunError("vLLM is not installed: pip install 's1lib[cluster]'") from None
         super().__init__(name, tokenizer, window, answer_tokens, ends, delimiters, {"dtype": dtype})
+        gc.collect()  # an engine that nobody holds any more gives its memory back
         llm = LLM(
             model_path(name),
             dtype=dtype,

@@ -7,6 +7,7 @@ ids (prompt and trace so far) and give one number each.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -107,6 +108,11 @@ class HubReward:
 
     The text becomes `Step i: ... ки` lines, and the reward is the logit with number `token` after
     the last line. `tokenizer` is that of the decoder, whose ids are turned into text.
+
+    One cache is kept, that of the last trace read (those of a whole frontier would fill a GPU:
+    200 kB for each token of Llemma 34B). Traces are read in the order of their ids, so that those
+    that share most are neighbours, and each costs what it does not share with the one before.
+    `fed` counts the tokens that were read.
     """
 
     def __init__(self, name: str, tokenizer: PreTrainedTokenizerBase, token: int = 8094) -> None:
@@ -118,17 +124,34 @@ class HubReward:
         self.model: Any = AutoModelForCausalLM.from_pretrained(
             name, dtype=torch.bfloat16, device_map="auto"
         )
+        self.read: list[int] = []
+        self.fed = 0
 
     def __call__(self, traces: Sequences) -> Floats:
-        import torch
+        texts = [step_lines(str(self.theirs.decode(list(trace)))) for trace in traces]
+        ids = [self.tokenizer(text)["input_ids"] for text in texts]
+        rewards = np.empty(len(ids))
+        for place in sorted(range(len(ids)), key=ids.__getitem__):
+            rewards[place] = self._score(ids[place])
+        return rewards
 
-        rewards = []
-        for trace in traces:
-            text = step_lines(str(self.theirs.decode(list(trace))))
-            ids = self.tokenizer(text, return_tensors="pt").to(self.model.device)
-            with torch.inference_mode():
-                rewards.append(float(self.model(**ids).logits[0, -1, self.token]))
-        return np.array(rewards)
+    def _score(self, ids: list[int]) -> float:
+        import torch
+        from transformers import DynamicCache
+
+        before, self.read = self.read, []  # in case this one comes to no end
+        if not before:
+            self.cache = DynamicCache()
+        same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(before, ids, strict=False))
+        known = min(sum(1 for _ in same), len(ids) - 1)  # its last token is read in any case
+        if known < len(before):
+            self.cache.crop(known - len(before))
+        new = torch.tensor([ids[known:]], device=self.model.device)
+        with torch.inference_mode():
+            seen = self.model(new, past_key_values=self.cache, use_cache=True, logits_to_keep=1)
+        self.read = ids
+        self.fed += len(ids) - known
+        return float(seen.logits[0, -1, self.token])
 
 
 def step_lines(chat: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +47,11 @@ class Claude:
         settings = dict(request.settings)
         message = await self._client.messages.create(**_body(request), extra_body=settings)
         return _reply(message)
+
+    async def served(self) -> list[str]:
+        """With the short names of dated models, which requests may use as well."""
+        dated = [model.id async for model in self._client.models.list(limit=1000)]
+        return [*dated, *(re.sub(r"-\d{8}$", "", name) for name in dated)]
 
     async def submit(self, label: str, requests: Mapping[str, Request]) -> str:
         items: Any = [

@@ -54,6 +54,10 @@ class Gemini:
         )
         return _reply(response)
 
+    async def served(self) -> list[str]:
+        models = await self._client.models.list(config={"page_size": 1000})
+        return [(model.name or "").removeprefix("models/") async for model in models]
+
     async def submit(self, label: str, requests: Mapping[str, Request]) -> str:
         source: Any = [
             {

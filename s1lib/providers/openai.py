@@ -54,6 +54,9 @@ class OpenAI:
         )
         return _reply(completion)
 
+    async def served(self) -> list[str]:
+        return [model.id async for model in self._client.models.list()]
+
 
 def split_thinking(text: str) -> tuple[str, str]:
     """Thinking and answer of a text with `<think>` tags; templates may swallow the first tag."""

@@ -81,6 +81,9 @@ class Provider(Protocol):
     async def send(self, request: Request) -> Reply:
         """Ask once. Raises whatever the client raises."""
 
+    async def served(self) -> list[str]:
+        """Names of the models that it serves today, as it lists them itself."""
+
 
 @runtime_checkable
 class BatchProvider(Provider, Protocol):

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from s1lib.artifacts import RunError
-from s1lib.benchmarks import BENCHMARKS, WORLD
+from s1lib.benchmarks import BENCHMARKS, WORLD, Benchmark
 from s1lib.profile import Profile
-from s1lib.questions.hub import Loader, from_hub, hub_loader, problem_rows, problems
+from s1lib.questions.hub import (
+    CHOSEN,
+    RELEASED,
+    Loader,
+    chosen,
+    from_hub,
+    hub_loader,
+    problem_rows,
+    problems,
+    released,
+)
 from s1lib.questions.schema import metadata_text, question_id
 from s1lib.questions.sources import SOURCES
 
@@ -51,11 +62,33 @@ def collect(book: Profile, load: Loader | None = None) -> pd.DataFrame:
         rows = [row for name, n in shares.items() for row in world.rows(name, n, book.seed)]
         return pd.DataFrame(rows)
     load = load or _loader(book)
+    if book.questions.origin == "published":
+        wanted = names(book)
+        rows = [row for row in released(load) if row["flaw"] or row["source"] in wanted]
+        traced = ["attempt", "thinking_trajectories"]  # those are chapter 02's
+        return pd.DataFrame(rows[: book.questions.pool]).drop(columns=traced)
     wanted = names(book)
     trial = book.questions.pool < sum(SOURCES[name].published for name in wanted)
     first = share_out(book.questions.pool, wanted) if trial else {}
     tables = [from_hub(SOURCES[name], load)[: first.get(name)] for name in wanted]
     return pd.DataFrame([row for table in tables for row in table])
+
+
+def traces(book: Profile, load: Loader | None = None) -> dict[str, tuple[str, str]]:
+    """Thinking and attempt of each question that the authors published, by its id."""
+    return {
+        question_id(row["question"]): (
+            "\n".join(row["thinking_trajectories"]),
+            row["attempt"] or "",
+        )
+        for row in released(load or _loader(book))
+        if not row["flaw"]
+    }
+
+
+def selected(book: Profile, load: Loader | None = None) -> dict[str, bool]:
+    """The ids of the authors' thousand, and whether the teacher's answer was graded right."""
+    return chosen(load or _loader(book))
 
 
 def benchmarks(book: Profile, load: Loader | None = None) -> pd.DataFrame:
@@ -77,9 +110,8 @@ def benchmarks(book: Profile, load: Loader | None = None) -> pd.DataFrame:
         unknown = [name for name in book.questions.benchmarks if name not in table]
         if unknown:
             raise RunError(f"questions.benchmarks names {unknown[0]!r}: use {', '.join(table)}")
-        rows = [
-            row for name in book.questions.benchmarks for row in problem_rows(table[name], load)
-        ]
+        items = [table[name] for name in book.questions.benchmarks]
+        rows = [row for item in items for row in _read(book, item, load, problem_rows)]
     for row in rows:
         row["id"] = question_id(row["question"])
         row["metadata"] = metadata_text(row.get("metadata"))
@@ -99,9 +131,8 @@ def held_out(book: Profile, scored: pd.DataFrame, load: Loader | None = None) ->
     load = load or _loader(book)
     rows = [
         {"benchmark": item.name, "question": row[item.question]}
-        for item in BENCHMARKS
-        if item.source != WORLD
-        for row in problems(item, load)
+        for item in _tested(book)
+        for row in _read(book, item, load, problems)
     ]
     table = pd.DataFrame(rows)
     table.insert(1, "id", table["question"].map(question_id))
@@ -123,6 +154,42 @@ def composition(kept: pd.DataFrame, removals: pd.DataFrame, origin: str = "hub")
         rows.append((source.name, counts[source.name], source.published, why))
     shown = pd.DataFrame(rows, columns=["source", "n", "published_n", "why"])
     return shown.sort_values("published_n", ascending=False).reset_index(drop=True)
+
+
+def datasets(book: Profile) -> dict[str, bool]:
+    """The data sets of the hub that a run reads, in alphabetical order, and whether it must."""
+    if book.questions.origin == "world":
+        return {}
+    needed = {RELEASED, CHOSEN}
+    if book.questions.origin == "hub":
+        ours = [SOURCES[name] for name in names(book)]
+        listed = [each for one in ours for each in (one.also, one.without) if each]
+        needed = {*(one.hub for one in ours), *(each.hub for each in listed)}
+    tests = _tested(book)
+    needed |= {item.source for item in tests if item.name not in book.questions.optional}
+    return {hub: hub in needed for hub in sorted({*needed, *(item.source for item in tests)})}
+
+
+def _tested(book: Profile) -> list[Benchmark]:
+    """What the pool may not resemble: the benchmarks of the profile, and those held out always."""
+    return [
+        item
+        for item in BENCHMARKS
+        if item.source != WORLD and (not item.scored or item.name in book.questions.benchmarks)
+    ]
+
+
+def _read(
+    book: Profile, item: Benchmark, load: Loader, read: Callable[[Benchmark, Loader], Iterable[Any]]
+) -> list[Any]:
+    """The rows of a benchmark; none, and a line that says why, of an optional one that is away."""
+    try:
+        return list(read(item, load))
+    except RunError as error:
+        if item.name not in book.questions.optional:
+            raise
+        print(f"without {item.name}: {error}")
+        return []
 
 
 def _loader(book: Profile) -> Loader:

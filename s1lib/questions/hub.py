@@ -17,8 +17,18 @@ import numpy as np
 from s1lib.artifacts import RunError
 from s1lib.benchmarks import Benchmark, Columns, Part
 from s1lib.questions.revisions import pinned
-from s1lib.questions.schema import metadata_text
-from s1lib.questions.sources import Listed, Row, Source, choices
+from s1lib.questions.schema import metadata_text, question_id
+from s1lib.questions.sources import SOURCES, Listed, Row, Source, choices
+
+RELEASED = "simplescaling/data_ablation_full59K"
+CHOSEN = "simplescaling/s1K-1.1"
+# Names of data sets when the authors made theirs.
+_RENAMED = {
+    "qfq/openaimath": "simplescaling/openaimath",
+    "qfq/stats_qual": "simplescaling/s1-prob",
+    "qfq/quant": "simplescaling/s1-teasers",
+}
+_BARE = ("TheoremQA", "SciEval", "JEEBench", "s1-teasers", "AIME")  # the solution is the answer
 
 T = TypeVar("T")
 Loader = Callable[[str, Part], list[Row]]
@@ -157,6 +167,43 @@ def problem_rows(item: Benchmark, load: Loader) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def released(load: Loader) -> list[dict[str, Any]]:
+    """The authors' pool with Gemini's traces, shuffled as the sources are.
+
+    Columns: question, solution, cot_type, source_type, metadata, thinking_trajectories and attempt
+    as published, `source` and `answer` as far as these tell, and the `flaw` of a row that is no
+    question (see `s1lib.questions.schema`). Neither grades nor domains are published.
+    """
+    columns: Columns = {
+        **dict.fromkeys(("question", "cot_type", "source_type"), str),
+        **dict.fromkeys(("solution", "metadata", "attempt"), object),
+        "thinking_trajectories": list,
+    }
+    rows = []
+    for row, empty in _read("the published pool", RELEASED, Part(), columns, load):
+        kind = str(row["source_type"])
+        for old, new in _RENAMED.items():
+            kind = kind.replace(old, new)
+        name = next((s.name for s in SOURCES.values() if kind.startswith(s.source_type)), "")
+        flaw = f"nothing in column {empty}" if empty else "" if name else f"unknown source {kind}"
+        told = {
+            "source": name or "unknown",
+            "source_type": kind,
+            "answer": row["solution"] if name in _BARE else None,
+            "metadata": {"published": row["metadata"]},
+            "flaw": flaw,
+        }
+        rows.append({**row, **told})
+    return _shuffled(rows)
+
+
+def chosen(load: Loader) -> dict[str, bool]:
+    """The ids of s1K, and whether its authors, who graded it later, found Gemini's answer right."""
+    columns: Columns = {"question": str, "gemini_grade": str}
+    rows = _read("s1K", CHOSEN, Part(), columns, load)
+    return {question_id(row["question"]): row["gemini_grade"] == "Yes" for row, e in rows if not e}
 
 
 def _finish(source: Source, row: Row, cells: dict[str, Any]) -> dict[str, Any]:

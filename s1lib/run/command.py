@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from s1lib.artifacts import RunError, write_json
-from s1lib.profile import load_profile
+from s1lib.profile import NAMES, load_profile
 from s1lib.run import parameters, state
 from s1lib.run.environment import settled
 from s1lib.run.graph import Chapter, read_graph, writer_of
@@ -23,7 +23,7 @@ from s1lib.run.processes import exclusive, sentences
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--profile", default="laptop", help="smoke, laptop, paper or a .yaml file")
+    parser.add_argument("--profile", default="laptop", help=f"{', '.join(NAMES)} or a .yaml file")
     parser.add_argument("--run", default="", help="run folder (default: results/<profile>)")
     parser.add_argument(
         "-p", action="append", default=[], metavar="name=value", help="set a notebook parameter"

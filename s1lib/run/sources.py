@@ -2,7 +2,8 @@
 
 Followed are import statements, wherever they stand; strings that are the name of a module
 (`"s1lib.training.sft"`, for programs that a cell launches); strings that name a data file of the
-package or the folder it lies in (`"msc.json"`, `"weights"`); and profiles loaded by name.
+package or the folder it lies in (`"msc.json"`, `"weights"`); and profiles loaded by name. Not
+followed is `s1lib.check`, which stops a chapter or lets it be, and changes nothing in it.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def _files(names: Iterable[str], package: Path, data: dict[str, list[Path]]) -> 
     for name in names:
         found.update(data.get(name, ()))
         parts = name.removesuffix(".py").replace("/", ".").split(".")
-        if parts[0] == package.name:
+        if parts[0] == package.name and parts[1:2] != ["check"]:
             for end in range(1, len(parts) + 1):
                 path = package.parent.joinpath(*parts[:end])
                 found.update(filter(Path.is_file, (path.with_suffix(".py"), path / "__init__.py")))

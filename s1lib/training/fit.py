@@ -54,16 +54,28 @@ class Shape:
 
 
 QWEN_32B = Shape(64, 5120, 27648, 40, 8, 152064)
+KNOWN = {  # as on the hub, so that plans can be made without it
+    "Qwen/Qwen2.5-0.5B-Instruct": Shape(24, 896, 4864, 14, 2, 151936, tied=True),
+    "Qwen/Qwen2.5-1.5B-Instruct": Shape(28, 1536, 8960, 12, 2, 151936, tied=True),
+    "Qwen/Qwen2.5-3B-Instruct": Shape(36, 2048, 11008, 16, 2, 151936, tied=True),
+    "Qwen/Qwen2.5-7B-Instruct": Shape(28, 3584, 18944, 28, 4, 152064),
+    "Qwen/Qwen2.5-32B-Instruct": QWEN_32B,
+}
 
 
 def read_shape(model: str) -> Shape:
     """The shape of a model, by name as in `chat.model_path`.
 
-    Raises `RunError` if its configuration is not like Qwen2's.
+    Raises `RunError` if its configuration cannot be read, or is not like Qwen2's.
     """
     from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(model_path(model))
+    if model in KNOWN:
+        return KNOWN[model]
+    try:
+        config = AutoConfig.from_pretrained(model_path(model))
+    except (OSError, ValueError):
+        raise RunError(f"{model} has no configuration that can be read: is it there?") from None
     try:
         return Shape(
             config.num_hidden_layers,

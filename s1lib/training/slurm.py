@@ -37,6 +37,15 @@ def at_hand(nodes: int) -> bool:
     return held() >= nodes or shutil.which("sbatch") is not None
 
 
+def size() -> int:
+    """Nodes that the queue knows; 0 where no Slurm answers."""
+    command = ["sinfo", "--noheader", "--format=%D"]
+    with suppress(OSError):
+        said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+        return sum(int(line) for line in said.split() if line.isdecimal())
+    return 0
+
+
 @dataclass(frozen=True)
 class Batch:
     """One training. `place` stands for the folder that it writes, `what` for all it is made from.
