@@ -83,7 +83,7 @@ BENCHMARKS = (
     Benchmark("mini-MATH", WORLD, "integer", "MATH500"),
     Benchmark("mini-GPQA", WORLD, "choice", "GPQA"),
     Benchmark("aime24", "simplescaling/aime24_nofigures", "integer", "AIME24"),
-    Benchmark("aime25", "TIGER-Lab/AIME25", "integer", question="question"),
+    Benchmark("aime25", "TIGER-Lab/AIME25", "integer", "AIME25", question="question"),
     Benchmark(
         "gpqa_diamond", "Idavidrein/gpqa", "choice", "GPQA", "Question", None, Part("gpqa_diamond")
     ),

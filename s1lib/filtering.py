@@ -52,7 +52,7 @@ def overlong(pool: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, max_length:
     return pd.Series(
         [
             len(text.encode("utf-8", "replace")) > max_length
-            and len(tokenizer.encode(text, add_special_tokens=False)) > max_length
+            and len(tokenizer.encode(text, add_special_tokens=False, verbose=False)) > max_length
             for text in texts
         ],
         index=pool.index,

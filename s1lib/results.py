@@ -167,9 +167,8 @@ OWN: dict[str, dict[str, Any]] = {
     "04": {"classifier": Labelled, "mode": str, "selection": Counts,
            "sets": dict[str, dict[str, float]], "sources": Rows, "table_6": Rows,
            "kinds": Rows, "right_traces": Labelled},
-    "05": {"balance": Rows, "bill": dict[str, float | dict[str, float]], "deviations": list[str],
-           "final_loss": Labelled, "longest": int, "loss": Rows, "samples": int, "steps": int,
-           "tokens_per_epoch": int, "trained_per_epoch": int},
+    "05": {"deviations": list[str], "final_loss": Labelled, "longest": int, "loss": Rows,
+           "samples": int, "steps": int, "tokens_per_epoch": int, "trained_per_epoch": int},
     "06": {"fixed": Setting, "control": Estimate, "built_in": list[Labelled],
            "lost_to_wait": Rows},
     "07": {"samples": Counts, "what_sets_the_length": dict[str, float],
@@ -183,6 +182,7 @@ OWN: dict[str, dict[str, Any]] = {
            "verdicts": dict[str, str], "not_run": list[str]},
     "A1": {"domains": int, "models": dict[str, dict[str, str | float]],
            "teacher": dict[str, float]},
+    "A2": {"balance": Rows, "bill": dict[str, float | dict[str, float]]},
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ _NEEDED_OF_MATHJAX = ("tex-chtml.js", "output", "input")
 _HEAD = re.compile(
     r"\A\s*(?:<!doctype[^>]*>)?\s*(?:<html[^>]*>)?\s*(?:<head[^>]*>)?", re.IGNORECASE
 )
+_CHAPTER = re.compile(r"\[([^\]]*)\]\(([\w-]+\.ipynb)\)")
 # Scripts and styles within a page are the theme's and the outputs' own. From disk a page's own
 # files have the scheme `file:`, on a server its host.
 _OWN = "'self' file: data: blob:"
@@ -74,17 +76,20 @@ def build(profile: str, run: Path, pages: Path = PAGES) -> Path:
     return run / "site" / "index.html"
 
 
-def for_readers(notebook: Notebook, name: str) -> Notebook:
+def for_readers(notebook: Notebook, name: str, absent: Collection[str] = ()) -> Notebook:
     """A clean notebook as a page wants it, in place; `name` is what messages call it.
 
-    Papermill's cell of injected values is hidden, and a picture without a description is described
-    by its section. Raises `RunError` naming the cell if an output is an error.
+    Papermill's cell of injected values is hidden, a picture without a description is described
+    by its section, links to pages are those of the site, and a link to an `absent` notebook, which
+    this run has not made, is its text. Raises `RunError` naming the cell if an output is an error.
     """
     section = name
     for number, cell in enumerate(notebook["cells"], start=1):
         if cell["cell_type"] == "markdown":
             heading = re.search(r"^#+ +(.+)$", cell["source"], flags=re.MULTILINE)
             section = heading[1] if heading else section
+            text = cell["source"].replace("](../jupyter_book/", "](../")
+            cell["source"] = _CHAPTER.sub(lambda m: m[1] if m[2] in absent else m[0], text)
         if "injected-parameters" in tags(cell):
             cell["metadata"]["tags"] = [*tags(cell), "remove-cell"]
         for output in cell.get("outputs", ()):
@@ -138,8 +143,10 @@ def _stage(profile: str, run: Path, notebooks: list[Path], pages: Path, stage: P
     if not (pages / "_config.yml").is_file():
         raise RunError(f"{pages / '_config.yml'} is missing. Restore it with: git checkout {pages}")
     shutil.copytree(pages, stage, ignore=shutil.ignore_patterns("_build", ".*"))
+    absent = {file.name for file in (pages.parent / "notebooks").glob("*.ipynb")}
+    absent -= {file.name for file in notebooks}
     for file in notebooks:
-        page = for_readers(clean(read_notebook(file)), file.name)
+        page = for_readers(clean(read_notebook(file)), file.name, absent)
         write_notebook(page, stage / "notebooks" / file.name)
     facts = read_all(run)
     generated = stage / "generated"

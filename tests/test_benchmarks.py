@@ -34,7 +34,8 @@ def test_what_is_only_held_out_needs_no_answers():
 
 def test_a_benchmark_stands_for_another_by_its_entry_and_not_by_how_it_is_spelt():
     assert partner("mini-GPQA") == partner("gpqa_diamond") == "GPQA"
-    assert partner("olympiad") is partner("aime25") is partner("aime22-24") is None
+    assert partner("aime25") == "AIME25"  # its numbers are in the paper, too
+    assert partner("olympiad") is partner("aime26") is partner("aime22-24") is None
 
 
 def test_two_benchmarks_never_share_a_column():
@@ -42,7 +43,7 @@ def test_two_benchmarks_never_share_a_column():
     assert columns(["mini-AIME", "aime24", "aime25", "mini-AIME"]) == {
         "mini-AIME": "AIME24",
         "aime24": "aime24",
-        "aime25": "aime25",
+        "aime25": "AIME25",
     }
 
 

@@ -1,5 +1,6 @@
 """Every notebook of the book: its shape as it stands, and its results on the smoke profile."""
 
+import ast
 import json
 import re
 
@@ -15,6 +16,20 @@ from s1lib.run.parameters import declared
 
 BOOK = read_graph(ROOT)
 every_notebook = pytest.mark.parametrize("chapter", BOOK, ids=lambda chapter: chapter.number)
+
+# Chapters written to be taught from; one that passes the tests for them belongs here.
+TAUGHT = [chapter for chapter in BOOK if chapter.number in ("01", "02", "03", "04", "05", "A2")]
+every_taught = pytest.mark.parametrize("chapter", TAUGHT, ids=lambda chapter: chapter.number)
+
+# What measures, by module; nothing means all that is in it.
+MEASURING = {
+    "s1lib.metrics": (),
+    "s1lib.questions.decontaminate": ("contaminated", "hashes"),
+    "s1lib.filtering": ("dealt",),
+    "s1lib.selection": ("power_law", "benchmark_weights"),
+    "s1lib.training.balance": (),
+    "s1lib.training.fit": ("memory", "utilisation"),
+}
 
 
 def read(path):
@@ -84,6 +99,116 @@ def test_cells_are_short_and_prose_keeps_up_with_code(chapter):
     assert len(prose(notebook)) >= 0.8 * len(sources)
 
 
+@every_taught
+def test_a_chapter_opens_with_what_one_can_do_after_it(chapter):
+    opening = read(chapter.notebook).cells[0].source
+    objectives = opening.partition("you can**\n\n")[2].partition("\n\n")[0]
+    assert 3 <= sum(line.startswith("- ") for line in objectives.splitlines()) <= 5
+
+
+@every_taught
+def test_prose_comes_before_code_and_a_chapter_is_no_book(chapter):
+    cells = read(chapter.notebook).cells
+    assert len(cells) <= 45
+    kinds = "".join("c" if cell.cell_type == "code" else "p" for cell in cells[3:])
+    assert kinds.startswith("p")
+    assert "ccc" not in kinds, "three code cells in a row, and nobody says why"
+    bare = [
+        c.source for c in prose(read(chapter.notebook)) if re.fullmatch(r"#+ [^\n]+\n*", c.source)
+    ]
+    assert bare == []
+
+
+@every_taught
+def test_a_summary_ends_in_what_is_to_be_taken_away(chapter):
+    text = "\n\n".join(cell.source for cell in prose(read(chapter.notebook)))
+    summary = text.partition("\n## Summary")[2].partition("\n## Exercises")[0]
+    assert summary.strip().splitlines()[0].startswith("- ")
+    assert "\n**To take away.** " in summary
+
+
+@every_taught
+def test_exercises_are_numbered_and_solved_and_one_of_them_builds(chapter):
+    notebook = read(chapter.notebook)
+    text = "\n\n".join(cell.source for cell in prose(notebook)).partition("\n## Exercises")[2]
+    numbers = [int(number) for number in re.findall(r"^\*\*(\d+)\.", text, re.M)]
+    assert numbers == list(range(1, len(numbers) + 1)) and len(numbers) >= 3
+    assert text.count(":::{dropdown} Solution") == len(numbers)
+    building = re.findall(r"^\*\*(\d+)\. Build\.\*\*", text, re.M)
+    assert building
+    for number in building:  # a check of its own, which the solution passes
+        assert [cell for cell in code(notebook) if f"def check_{number}(" in cell.source]
+        assert re.search(rf"^check_{number}\(", text, re.M)
+
+
+@every_taught
+def test_a_chapter_says_what_was_built_in(chapter):
+    if chapter.number.startswith("A"):
+        pytest.skip("an appendix about no result of the laptop's world")
+    text = "\n\n".join(cell.source for cell in prose(read(chapter.notebook)))
+    built = text.partition("\n## Built in?\n")[2].partition("\n## ")[0]
+    assert "](../jupyter_book/choices.md)" in built
+
+
+def compared(source):
+    """Names that a cell holds against something of its own: what its assertions look at, and what
+    that was made from."""
+    tree = ast.parse(source)
+
+    def names(node):
+        return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+
+    made = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign):
+            made |= {name: names(node.value) for part in node.targets for name in names(part)}
+        elif isinstance(node, ast.For):
+            made |= {name: names(node.iter) for name in names(node.target)}
+    own = made.keys() | {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    agreed = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assert):
+            found = names(node)
+            while more := set().union(*(made.get(name, set()) for name in found)) - found:
+                found |= more
+            agreed |= found if found & own else set()
+    return agreed
+
+
+def imported(source):
+    """(module, name) of everything that a cell imports by name."""
+    return {
+        (node.module, alias.name)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+
+@every_taught
+def test_what_measures_is_built_by_hand_and_the_package_agrees(chapter):
+    """In this chapter or an earlier one, an assertion holds the package against what is built."""
+    so_far = [one for one in TAUGHT if one.number <= chapter.number]
+    agreed = set()
+    for one in so_far:
+        for cell in code(read(one.notebook)):
+            agreed |= compared(cell.source)
+    taken = set().union(*(imported(cell.source) for cell in code(read(chapter.notebook))))
+    measures = {
+        name
+        for module, name in taken
+        if module in MEASURING and (not MEASURING[module] or name in MEASURING[module])
+    }
+    assert measures - agreed == set()
+
+
+@every_notebook
+def test_links_lead_to_files_of_the_book(chapter):
+    text = "\n\n".join(cell.source for cell in prose(read(chapter.notebook)))
+    links = re.findall(r"\]\(((?!https?:|#)[^)\s]+)\)", text)
+    assert [link for link in links if not (chapter.notebook.parent / link).is_file()] == []
+
+
 def test_notebooks_hold_no_address_of_anybodys_machine():
     for chapter in BOOK:
         text = chapter.notebook.read_text(encoding="utf-8")
@@ -111,6 +236,20 @@ def test_executed_notebooks_warn_of_nothing(chapter, smoke_run):
         if output.output_type == "stream" and output.name == "stderr"
     ]
     assert [text for text in stderr if "Warning" in text] == []
+
+
+@every_taught
+def test_numbers_are_shown_as_a_reader_wants_them(chapter, smoke_run):
+    """A table printed 56.700000 and `<NA>`."""
+    executed = read(smoke_run / "notebooks" / chapter.notebook.name)
+    shown = [
+        str(text)
+        for cell in code(executed)
+        for output in cell.outputs
+        for kind, text in output.get("data", {"text": output.get("text", "")}).items()
+        if kind.startswith("text")
+    ]
+    assert [text for text in shown if re.search(r"\d\.\d{5,}|<NA>|\bNaN\b|&lt;NA&gt;", text)] == []
 
 
 def test_every_claim_is_decided_and_every_fact_has_a_type(smoke_run):

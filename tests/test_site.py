@@ -417,6 +417,14 @@ def test_a_described_picture_keeps_its_description():
     assert other["metadata"]["mystnb"]["image"]["alt"] == "Plot: What it shows"
 
 
+def test_links_work_in_jupyter_and_on_the_site_and_none_leads_to_a_chapter_that_was_not_run():
+    notebook = executed("Title")
+    pages = "See [choices](../jupyter_book/choices.md), "
+    notebook.cells[0].source += f"{pages}[six](06_forcing.ipynb) and [A2](A2_planning.ipynb)."
+    text = site.for_readers(notebook, "x", {"A2_planning.ipynb"})["cells"][0]["source"]
+    assert text.endswith("See [choices](../choices.md), [six](06_forcing.ipynb) and A2.")
+
+
 def test_an_error_in_a_notebook_stops_the_build_and_keeps_the_old_site(tmp_path):
     run = a_run(tmp_path / "run")
     (run / "site").mkdir()

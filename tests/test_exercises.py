@@ -1,0 +1,198 @@
+"""Exercises: every solution runs after its chapter, and the checks say what is wrong."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+import pytest
+from nbformat.v4 import new_code_cell
+from test_notebooks import TAUGHT, code, every_taught, prose, read
+from toybook import ROOT
+from wire import Wire
+
+from s1lib.run.execute import ThisPython
+
+
+def solutions(chapter) -> list[str]:
+    """The code of all folded solutions, in order."""
+    text = "\n\n".join(cell.source for cell in prose(read(chapter.notebook)))
+    folded = re.findall(r"^:::\{dropdown\} Solution\n(.*?)^:::$", text, re.M | re.S)
+    return [block for fold in folded for block in re.findall(r"```python\n(.*?)```", fold, re.S)]
+
+
+@every_taught
+def test_every_solution_runs_after_its_chapter(chapter, smoke_run, tmp_path, monkeypatch):
+    """Claude, where a solution asks for it, is the local server: the client is the real one."""
+    run = tmp_path / "run"
+    shutil.copytree(smoke_run, run, ignore=shutil.ignore_patterns(".s*", "site"))
+    notebook = read(chapter.notebook)
+    notebook.cells += [new_code_cell(block) for block in solutions(chapter)]
+    nbformat.write(notebook, tmp_path / "solved.ipynb")
+    with Wire(say=lambda prompt, attempt: "Yes") as wire:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", wire.url)
+        monkeypatch.setenv("ANTHROPIC_API_KEY", "a key")
+        papermill.execute_notebook(
+            tmp_path / "solved.ipynb",
+            tmp_path / "done.ipynb",
+            {"profile": "smoke", "run": str(run)},
+            kernel_name="python3",
+            language="python",
+            kernel_manager_class=ThisPython,
+            progress_bar=False,
+            start_timeout=300,
+            cwd=str(ROOT),
+        )
+    said = [
+        cell.outputs for cell in code(read(tmp_path / "done.ipynb"))[-len(solutions(chapter)) :]
+    ]
+    building = sum("check_" in block for block in solutions(chapter))
+    assert sum(str(outputs).count("right\\n") for outputs in said) == building
+
+
+def defined(number: str) -> dict[str, Any]:
+    """What a chapter imports and defines, without running it."""
+    (chapter,) = (one for one in TAUGHT if one.number == number)
+    space: dict[str, Any] = {}
+    for cell in code(read(chapter.notebook)):
+        for node in ast.parse(cell.source).body:
+            if isinstance(node, (ast.Import, ast.ImportFrom, ast.FunctionDef)):
+                with contextlib.suppress(NameError):  # a default that only a run knows
+                    exec(compile(ast.Module([node], []), chapter.notebook.name, "exec"), space)
+    return space
+
+
+KEYS = ("input_ids", "labels", "attention_mask")
+
+
+def forgets_settings(call, path: Path):
+    known: dict[str, str] = {}
+
+    def ask(prompt: str, **settings: float) -> str:
+        if prompt not in known:
+            known[prompt] = call(prompt)
+        return known[prompt]
+
+    return ask
+
+
+def remembers_only(call, path: Path):
+    known: dict[str, str] = {}
+
+    def ask(prompt: str, **settings: float) -> str:
+        asked = f"{prompt}{settings}"
+        if asked not in known:
+            known[asked] = call(prompt, **settings)
+        return known[asked]
+
+    return ask
+
+
+def spoils_the_pool(pool, size: int) -> list[str]:
+    pool.sort_values("thinking_tokens", inplace=True)
+    return pool["id"].head(size).tolist()
+
+
+def _filled(batch, fill: int, label, at_end: bool = True) -> dict[str, list]:
+    longest = max(len(sample["labels"]) for sample in batch)
+    rows: dict[str, list] = {key: [] for key in KEYS}
+    for sample in batch:
+        n = len(sample["labels"])
+        parts = [[fill] * (longest - n), [label(fill)] * (longest - n), [0] * (longest - n)]
+        own = [sample["input_ids"], sample["labels"], [1] * n]
+        for key, mine, more in zip(KEYS, own, parts, strict=True):
+            rows[key].append([*mine, *more] if at_end else [*more, *mine])
+    return rows
+
+
+def masks_what_looks_like_filling(batch, fill: int) -> dict[str, list]:
+    rows = _filled(batch, fill, lambda fill: -100)
+    short = [-100 if label == fill else label for label in rows["labels"][1]]
+    return {**rows, "labels": [rows["labels"][0], short]}
+
+
+def trains_the_filling(batch, fill: int) -> dict[str, list]:
+    return _filled(batch, fill, lambda fill: fill)
+
+
+def fills_at_the_start(batch, fill: int) -> dict[str, list]:
+    return _filled(batch, fill, lambda fill: -100, at_end=False)
+
+
+def longest_first_alone(jobs, workers: int) -> list[list[float]]:
+    rows: list[list[float]] = [[] for _ in range(workers)]
+    for job in sorted(jobs, reverse=True):
+        min(rows, key=sum).append(job)
+    return rows
+
+
+def letters_and_digits(text: str) -> list[str]:
+    return re.findall("[a-z0-9]+", text.lower())
+
+
+def without_marks(text: str) -> list[str]:
+    return re.sub("[^a-z0-9 ]", "", text.lower()).split()
+
+
+def marks_at_the_ends(text: str) -> list[str]:
+    return [word.strip(",.()") for word in text.lower().split()]
+
+
+def no_filling(batch, fill: int) -> dict[str, list]:
+    ids, labels = ([sample[key] for sample in batch] for key in KEYS[:2])
+    return {"input_ids": ids, "labels": labels, "attention_mask": [[1] * len(row) for row in ids]}
+
+
+WRONG = [
+    ("01", 4, lambda text: text, "give a list of words, not str"),
+    ("01", 4, lambda text: text.split(), "capitals"),
+    ("01", 4, lambda text: text.lower().split(), "a comma"),
+    ("01", 4, lambda text: text.lower().replace(",", "").split(), "brackets"),
+    ("01", 4, lambda text: letters_and_digits(text)[::-1], "their order"),
+    ("01", 4, without_marks, "2.5 and 25"),
+    ("01", 4, marks_at_the_ends, "alone is no word"),
+    ("02", 4, lambda call, path: lambda prompt, **settings: "no", "not passed on"),
+    ("02", 4, lambda call, path: call, "paid for twice"),
+    ("02", 4, forgets_settings, "settings are no part"),
+    ("02", 4, remembers_only, "a new process"),
+    ("03", 5, lambda attempt, answer: "yes", "the plainest case"),
+    ("03", 5, lambda a, b: "correct" if a.endswith(b) else "wrong", "17 ends in a 7"),
+    ("03", 5, lambda a, b: "correct" if a.split()[-1] == b else "wrong", "a decimal and a"),
+    ("04", 4, lambda pool, size: pool["id"].tolist(), "8 questions were asked for as 5"),
+    ("04", 4, lambda pool, size: ["a"] * size, "taken twice"),
+    ("04", 4, lambda pool, size: pool["id"].head(size).tolist(), "the first round"),
+    ("04", 4, lambda pool, size: ["a", "g", "h", "c", "f"], "its longest trace"),
+    ("04", 4, lambda pool, size: ["b", "g", "h", "d", "f"], "the smaller id"),
+    ("04", 4, lambda pool, size: ["b", "g", "h", "c", "f"], "not reached"),
+    ("04", 4, spoils_the_pool, "was changed"),
+    ("05", 4, no_filling, "not all rows"),
+    ("05", 4, masks_what_looks_like_filling, "the real end is masked"),
+    ("05", 4, trains_the_filling, "the filling is trained"),
+    ("05", 4, fills_at_the_start, "filled up at the end"),
+    ("A2", 3, lambda jobs, workers: [], "lists for"),
+    ("A2", 3, lambda jobs, workers: [[] for _ in range(workers)], "the jobs"),
+    ("A2", 3, lambda jobs, workers: [jobs] + [[]] * (workers - 1), "longest first has"),
+    ("A2", 3, longest_first_alone, "is possible, not"),
+]
+
+
+@pytest.mark.parametrize(("chapter", "number", "answer", "said"), WRONG)
+def test_a_check_says_what_is_wrong(chapter, number, answer, said):
+    with pytest.raises(AssertionError, match=re.escape(said)):
+        defined(chapter)[f"check_{number}"](answer)
+
+
+def test_every_check_has_wrong_answers_here():
+    checks = {
+        (chapter.number, int(number))
+        for chapter in TAUGHT
+        for cell in code(read(chapter.notebook))
+        for number in re.findall(r"^def check_(\d+)\(", cell.source, re.M)
+    }
+    assert checks == {(chapter, number) for chapter, number, *_ in WRONG}
