@@ -19,6 +19,7 @@ COMMANDS = {
     "site": ("s1lib.site", "build the book from the executed notebooks"),
     "ask": ("s1lib.decoding.ask", "ask a model, its thinking under budget forcing"),
     "serve": ("s1lib.decoding.server", "start the vLLM server that a profile decodes with"),
+    "fidelity": ("s1lib.fidelity", "hold the laptop world against what is published"),
     "pretrain": ("s1lib.world.pretrain", "train the base models that ship with the package"),
 }
 

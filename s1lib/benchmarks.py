@@ -139,16 +139,23 @@ class Problem:
 
 
 def problems(
-    tests: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, suffix: str = ""
+    tests: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, suffix: str = "", chat: bool = True
 ) -> list[Problem]:
     """The rows of `benchmarks.parquet` as problems, in their order.
 
-    `suffix` is appended to every question in the prompt, as conditional methods do.
+    `suffix` is appended to every question in the prompt, as conditional methods do. Without `chat`
+    the prompt is plain text, the question and an empty line, which a base model may do better on.
     """
+
+    def prompt(question: str) -> list[int]:
+        if chat:
+            return prompt_ids(tokenizer, question + suffix)
+        return tokenizer.encode(f"{question}{suffix}\n\n", add_special_tokens=False)
+
     return [
         Problem(
             row.id,
-            tuple(prompt_ids(tokenizer, row.question + suffix)),
+            tuple(prompt(row.question)),
             row.benchmark,
             row.question,
             row.answer,

@@ -148,10 +148,13 @@ def _stage(profile: str, run: Path, notebooks: list[Path], pages: Path, stage: P
     for file in notebooks:
         page = for_readers(clean(read_notebook(file)), file.name, absent)
         write_notebook(page, stage / "notebooks" / file.name)
+    from s1lib import fidelity  # brings torch along
+
     facts = read_all(run)
     generated = stage / "generated"
     write_text(generated / "status.md", status_table(run))
     write_text(generated / "claims.md", markdown(ledger(facts)))
+    write_text(generated / "fidelity.md", fidelity.markdown(run))
     write_text(generated / "run.md", _about(profile, run))
     write_text(generated / "speed.md", speed.markdown(speed.measured()))
     figures.style()

@@ -1,4 +1,4 @@
-"""The faithful world: exact questions with two ways each, and traces as published ones are."""
+"""The world to come: exact questions with two ways each, and traces as published ones are."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import pytest
 
 from s1lib.artifacts import RunError
 from s1lib.faithful import corpus
-from s1lib.faithful.families import FAMILIES, is_held_out, make_problem, rebuild
+from s1lib.faithful.families import FAMILIES, is_held_out, kind, make_problem, rebuild
 from s1lib.faithful.pen import Pen
 from s1lib.faithful.pretrain import WEIGHTS, load_tokenizer
 from s1lib.faithful.sources import BENCHMARKS, SOURCES, benchmark, rows
-from s1lib.faithful.teacher import TEACHER, look, solve, think
+from s1lib.faithful.teacher import TEACHER, compare, look, solve, think
 
 
 def apply(p: dict) -> int:
@@ -172,6 +172,27 @@ def test_the_teacher_repeats_itself_with_the_same_seed_only() -> None:
     one = benchmark("mini-AIME", 1, 0)[0]
     assert think(one["question"], one["metadata"], 1) == think(one["question"], one["metadata"], 1)
     assert len({think(one["question"], one["metadata"], seed) for seed in range(9)}) > 1
+
+
+def test_an_answer_stands_if_most_looks_say_it() -> None:
+    assert compare(["7", "7"]) == ("Now 7, before 7: the same.", "7")
+    assert compare(["7", "8"]) == ("Now 7, before 8: not the same.", "")
+    assert compare(["7", "8", "7"]) == ("Now 7, before 8 and 7: more often 7.", "7")
+    assert compare(["8", "7", "8", "7"])[1] == ""
+
+
+def test_no_look_that_differs_overturns_two_that_agree() -> None:
+    problem = make_problem(random.Random(4), "power", 6, 12)
+    for seed in range(300):
+        text, answer = solve(problem, random.Random(seed), TEACHER)
+        said = [line for line in text.split("\n") if line.startswith("Now ")]
+        if said and "more often" in said[-1]:
+            assert f"more often {answer}." in said[-1]
+
+
+def test_every_question_is_a_chain_a_search_or_a_count() -> None:
+    known = {kind(row["metadata"]) for row in benchmark("mini-MATH", 60, 0)}
+    assert known == {"chains", "searches", "counts"}
 
 
 def test_a_letter_is_the_option_that_says_the_answer() -> None:

@@ -1,4 +1,4 @@
-"""The pretraining corpus: mostly brief answers, some worked in full, few with a second look.
+"""The pretraining corpus: mostly brief answers, some worked in full, hardly any that look twice.
 
 A base model trained on it answers as an instruct model does, in a few lines and with its best
 guess. It has seen all that thinking consists of, but rarely; so fine-tuning on 1,000 traces has to
@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from s1lib.faithful.families import FAMILIES, Problem, make_problem
-from s1lib.faithful.teacher import TEACHER, letter, look, so, solve
+from s1lib.faithful.teacher import LOOKS, TEACHER, compare, letter, look, so, solve
 
 END_OF_TEXT = "<|endoftext|>"
-LONGEST = 24
+LONGEST = 16
 CHAT = 0.4
-KINDS = {"brief": 0.6, "full": 0.25, "careful": 0.15}
+KINDS = {"brief": 0.6, "full": 0.25, "weighed": 0.11, "careful": 0.04}
 """Of the documents in plain text."""
 CHOICE = 0.3
 
@@ -38,6 +38,9 @@ def documents(seed: int | str) -> Iterator[str]:
             )
         else:
             kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
+            if kind == "weighed":
+                yield f"{weighed(rng)}\n{END_OF_TEXT}"
+                continue
             said = {"brief": brief, "full": full, "careful": careful}[kind](problem, options, rng)
             yield f"{question}\n\n{said}\n{END_OF_TEXT}"
 
@@ -55,6 +58,18 @@ def full(problem: Problem, options: list[str] | None, rng: random.Random) -> str
     """One way, line by line."""
     lines, answer = look(problem, rng.random() < 0.5)
     return "\n\n".join([*lines, so(answer, options), _end(problem, options, rng)])
+
+
+def weighed(rng: random.Random) -> str:
+    """Answers side by side and what most of them say, without a question: how to compare."""
+    lines = []
+    for _ in range(rng.randint(2, 6)):
+        one = rng.randrange(10 ** rng.choice((1, 2, 3, 3)))
+        pool = [str(one), str(abs(one + rng.choice((1, -1, 2, 10, -10)))), str(rng.randrange(1000))]
+        found = rng.choices(pool, (0.6, 0.25, 0.15), k=rng.randint(2, LOOKS + 1))
+        said, most = compare(found)
+        lines.append(f"{said} {so(most, None)}" if most else said)
+    return "\n\n".join(lines)
 
 
 def careful(problem: Problem, options: list[str] | None, rng: random.Random) -> str:

@@ -1,4 +1,4 @@
-"""Pretrain the two base models of the laptop world: `python -m s1lib.faithful.pretrain`.
+"""Pretrain the two base models of the world to come: `python -m s1lib.faithful.pretrain`.
 
 Qwen2 architecture, a byte-level BPE tokenizer of our own with ChatML tokens, bf16 safetensors. The
 whole recipe is here; the corpus is `s1lib.faithful.corpus`.
@@ -19,7 +19,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
-from s1lib.artifacts import write_json, write_text
+from s1lib.artifacts import read_json, write_json, write_text
 from s1lib.faithful.corpus import documents
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -27,9 +27,10 @@ VOCABULARY = 704
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|fim_pad|>")
 HEADER = " steps left"  # of step-conditional traces: no document has it, so BPE would spell it out
 PHRASES = (
-    *(" + ", " - ", " · ", " = ", " / ", ") ", ", ", "x^", "So the answer is ", ", not "),
-    *("This takes long, so by a shortcut", "another way", "once more"),
-    *("So it is ", "Again ", "Now ", ": option ", "Twice at once: "),
+    *(" + ", " - ", " · ", " = ", " / ", ") ", ", ", "x^", "So the answer is ", "So it is "),
+    *("This takes long, so by a shortcut", "another way", "once more", ": option "),
+    *("Now ", ", before ", " and ", "the same", "not the same", "more often ", "I keep "),
+    "Twice at once: ",
 )
 """What a trace consists of costs one token. BPE alone would never join words and spaces."""
 TEMPLATE = (
@@ -38,7 +39,7 @@ TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-WINDOW = 1024
+WINDOW = 704
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,12 @@ RECIPES = {
         hidden=192, layers=5, heads=6, mlp=432, tokens=240_000_000, batch=32768, workers=16
     ),
 }
+
+
+def further(recipe: Recipe) -> Recipe:
+    """How a trained model goes on: other documents, lower rates, smaller batches."""
+    rates = {"muon_rate": 0.3 * recipe.muon_rate, "adam_rate": 0.3 * recipe.adam_rate}
+    return replace(recipe, batch=8192, warmup=0.02, decay=0.9, seed=100, **rates)  # type: ignore[arg-type]
 
 
 def train_tokenizer(seed: int = 0, sample: int = 20_000) -> Qwen2Tokenizer:
@@ -145,10 +152,20 @@ def new_model(recipe: Recipe, tokenizer: Qwen2Tokenizer) -> Qwen2ForCausalLM:
     return Qwen2ForCausalLM(config)
 
 
-def pretrain(name: str, recipe: Recipe, folder: Path, device: str) -> None:
-    """Train one model and save it with its model card in `folder`/`name`."""
+def pretrain(
+    name: str, recipe: Recipe, folder: Path, device: str, start: Path | None = None
+) -> None:
+    """Train one model, from the one in `start` if given; save it with its card in `folder`/`name`.
+
+    The tokenizer is that of `folder`; it may know more tokens than `start`'s.
+    """
     tokenizer = load_tokenizer(folder)
-    model = new_model(recipe, tokenizer).to(device)  # type: ignore[arg-type]
+    model, before = new_model(recipe, tokenizer), None
+    if start:
+        model = Qwen2ForCausalLM.from_pretrained(start / name, dtype=torch.float32)
+        model.config.max_position_embeddings = WINDOW
+        before = read_json(start / name / "training.json")
+    model.to(device)  # type: ignore[arg-type]
     if device == "cpu":  # the fused CPU kernel's backward pass is slower than plain matrix products
         model.set_attn_implementation("eager")
     matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
@@ -157,7 +174,7 @@ def pretrain(name: str, recipe: Recipe, folder: Path, device: str) -> None:
     adam = torch.optim.AdamW(others, lr=recipe.adam_rate, betas=(0.9, 0.95), weight_decay=0.0)
     forward = torch.compile(model, dynamic=False) if device == "cpu" else model
     steps = recipe.tokens // recipe.batch
-    log, start = [], time.time()
+    log, began = [], time.time()
     for step, batch in enumerate(islice(batches(tokenizer, recipe), steps)):
         scale = schedule(step / steps, recipe)
         for optimizer, rate in ((muon, recipe.muon_rate), (adam, recipe.adam_rate)):
@@ -172,7 +189,7 @@ def pretrain(name: str, recipe: Recipe, folder: Path, device: str) -> None:
             optimizer.step()
             optimizer.zero_grad()
         if step % 50 == 0 or step == steps - 1:
-            seconds = time.time() - start
+            seconds = time.time() - began
             tokens = (step + 1) * recipe.batch
             log.append({"step": step, "tokens": tokens, "loss": round(loss.item(), 4)})
             rate = tokens / seconds
@@ -180,7 +197,7 @@ def pretrain(name: str, recipe: Recipe, folder: Path, device: str) -> None:
             said = f"loss {loss:.4f}, {rate:,.0f} tokens/s, {left:.0f} min left"
             print(f"{name} {step}/{steps}: {said}", flush=True)
         if step % 500 == 499 or step == steps - 1:
-            save(name, model, tokenizer, recipe, log, folder, device, time.time() - start)
+            save(name, model, tokenizer, recipe, log, folder, device, time.time() - began, before)
 
 
 def schedule(done: float, recipe: Recipe) -> float:
@@ -197,6 +214,7 @@ def save(
     folder: Path,
     device: str,
     seconds: float,
+    before: dict[str, Any] | None = None,
 ) -> None:
     """Save weights as bf16 safetensors, the tokenizer, the log and a model card."""
     target = folder / name
@@ -204,6 +222,8 @@ def save(
     state = Qwen2ForCausalLM(model.config)
     state.load_state_dict({k: v.cpu() for k, v in model.state_dict().items()})
     state.config.use_cache = True
+    ends = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
+    state.generation_config.eos_token_id = ends  # of a turn, and of plain text
     state.to(torch.bfloat16).save_pretrained(target)  # type: ignore[arg-type]
     tokenizer.save_pretrained(target)
     facts = {
@@ -216,6 +236,11 @@ def save(
         "torch": torch.__version__,
         "command": f"python -m s1lib.faithful.pretrain {name}",
     }
+    if before:  # what this training went on from, as recorded then
+        facts |= {
+            "before": before,
+            "command": f"python -m s1lib.faithful.pretrain {name} --start FOLDER",
+        }
     write_json(target / "training.json", facts)
     write_text(target / "README.md", card(name, facts))
 
@@ -241,11 +266,20 @@ library_name: transformers
   {recipe["decay"]:.0%}.
 - **Hardware**: {facts["device"]}, {facts["minutes"]} minutes, {facts["dtype"]}, torch
   {facts["torch"]}.
-- **Command**: `{facts["command"]}`
+- **Command**: `{facts["command"]}`{_began(facts)}
 
 It knows nothing but this world: it is a student, a difficulty probe and a base for fine-tuning in
 the book, and of no other use.
 """
+
+
+def _began(facts: dict[str, Any]) -> str:
+    if "before" not in facts:
+        return ""
+    first = facts["before"]
+    return f"""
+- **Went on from** a model of {first["recipe"]["tokens"]:,} tokens ({first["minutes"]} minutes,
+  {first["device"]}, `{first["command"]}`), whose corpus looked twice in other words."""
 
 
 def load_tokenizer(folder: Path) -> Qwen2Tokenizer:
@@ -260,6 +294,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--folder", type=Path, default=WEIGHTS, help="where the models go")
     parser.add_argument("--tokens", type=int, help="tokens to train on, instead of the recipe's")
+    parser.add_argument(
+        "--start", type=Path, help="go on from the models in this folder, at lower rates"
+    )
 
 
 def main(args: argparse.Namespace) -> None:
@@ -269,7 +306,9 @@ def main(args: argparse.Namespace) -> None:
         recipe = RECIPES[name]
         if args.tokens:
             recipe = replace(recipe, tokens=args.tokens)
-        pretrain(name, recipe, args.folder, device)
+        if args.start:
+            recipe = further(recipe)
+        pretrain(name, recipe, args.folder, device, args.start)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
 It plays the part that Gemini plays in the paper. It solves a question step by step or by a
 shortcut, states an answer, and may look again, the sooner the longer its working was: "Wait" and
-once more, "Alternatively" and the other way. Two looks that agree settle the matter; two that
-differ call for a third; now and then it gives up. Every line can hold a slip, so long ways go wrong
-more often than short ones, and what goes wrong takes longer: wrong traces are the longer ones.
+once more, "Alternatively" and the other way. It writes the new answer beside those before it: what
+most of them say stands, and two that differ call for a third look; now and then it keeps what it
+has. Every line can hold a slip, so long ways go wrong more often than short ones, and what goes
+wrong takes longer: wrong traces are the longer ones.
 
 Steps of a trace are separated by blank lines.
 """
@@ -21,6 +22,8 @@ from s1lib.faithful.pen import Pen
 
 PATIENCE = 40
 """After so many lines the teacher takes what it has."""
+LOOKS = 3
+"""So many earlier answers stand beside the latest one."""
 
 
 @dataclass(frozen=True)
@@ -28,29 +31,32 @@ class Habits:
     """How the solver works; probabilities, but for `rest`.
 
     `slow`: the first look goes step by step. `stray`: it begins so and then turns to the shortcut.
-    `slip`, `notice`, `haste`: see `Pen`. `rest`: lines after which a first answer is looked at
-    again in one case of two; zero means always. `further`: one more look although two agree.
-    `give_up`: two looks differ and the last one stands. `recap`: the answer is said once more.
+    `bad_day`: the slips of this trace come `often`. `slip`, `notice`, `haste`: see `Pen`.
+    `rest`: lines after which a first answer is looked at again in one case of two; zero means
+    always. `sense`: a wrong one is looked at for being wrong; `sure`: it never is. `further`: one
+    more look although most agree. `give_up`: they differ, and the answer that stood is kept.
+    `recap`: the answer is said once more.
     """
 
-    slow: float = 0.6
+    slow: float = 0.8
     stray: float = 0.15
     bad_day: float = 0.5
     slip: float = 0.01
-    often: float = 0.2
+    often: float = 0.36
     notice: float = 0.2
     haste: float = 0.15
-    rest: float = 6.0
+    rest: float = 4.0
     sense: float = 0.8
-    further: float = 0.1
-    give_up: float = 0.35
+    sure: float = 0.0
+    further: float = 0.12
+    give_up: float = 0.2
     recap: float = 0.3
 
 
 TEACHER = Habits()
 
 
-def think(question: str, metadata: str, seed: int = 0) -> tuple[str, str]:
+def think(question: str, metadata: str, seed: int = 0, habits: Habits = TEACHER) -> tuple[str, str]:
     """The thinking trace and the attempt for a question of the world.
 
     `metadata` is the row's JSON text with `family`, `params` and, for multiple choice, `options`.
@@ -59,7 +65,7 @@ def think(question: str, metadata: str, seed: int = 0) -> tuple[str, str]:
     facts = json.loads(metadata)
     problem = rebuild(facts["family"], facts["params"])
     rng = random.Random(f"{seed}/{question}")
-    trace, answer = solve(problem, rng, TEACHER, facts.get("options"))
+    trace, answer = solve(problem, rng, habits, facts.get("options"))
     final = "Final Answer: " if rng.random() < 0.5 else "Answer: "
     return trace, final + answer
 
@@ -75,28 +81,40 @@ def solve(
     while True:
         lines, answer = look(problem, slow, rng, habits)
         steps += lines
-        if not found:
-            steps.append(so(answer, options))
+        found.insert(0, answer)
+        if len(found) == 1:
+            standing = answer
             again = rng.random() * (len(lines) + habits.rest) < len(lines)
-            again |= answer != problem.answer and rng.random() < habits.sense
-        elif answer in found:
-            steps.append(f"Again {answer}. {so(answer, options)}")
-            again = rng.random() < habits.further and len(steps) < PATIENCE
+            if answer != problem.answer:
+                again = (again or rng.random() < habits.sense) and rng.random() >= habits.sure
+            steps.append(so(standing, options))
         else:
-            steps.append(f"Now {answer}, not {found[-1]}.")
-            again = rng.random() >= habits.give_up and len(steps) < PATIENCE
-            if not again:  # what most looks say, and of equals the last
-                answer = Counter([answer, *reversed(found)]).most_common(1)[0][0]
-                steps[-1] += f" {so(answer, options)}"
-        found.append(answer)
+            said, most = compare(found[: LOOKS + 1])
+            standing = most or standing
+            again = rng.random() < habits.further if most else rng.random() >= habits.give_up
+            again &= len(steps) < PATIENCE
+            if not again and not most:
+                said += f" I keep {standing}."
+            steps.append(said if again and not most else f"{said} {so(standing, options)}")
         if not again:
             break
         other, words = _doubt(rng)
         slow = slow != other
         steps[-1] += f"\n{words}"
     if rng.random() < habits.recap:
-        steps[-1] += f"\nSo it is {answer}."
-    return "\n\n".join(steps), letter(answer, options) if options else answer
+        steps[-1] += f"\nSo it is {standing}."
+    return "\n\n".join(steps), letter(standing, options) if options else standing
+
+
+def compare(found: list[str]) -> tuple[str, str]:
+    """The latest answer beside those before it, and what most of them say, if there is one."""
+    (most, times), *others = Counter(found).most_common(2)
+    said = f"Now {found[0]}, before {' and '.join(found[1:])}: "
+    if not others:
+        return said + "the same.", most
+    if times == others[0][1]:
+        return said + "not the same.", ""
+    return said + f"more often {most}.", most
 
 
 def look(
