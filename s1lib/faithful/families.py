@@ -6,7 +6,6 @@ Numbers stay below a thousand, so that a model of a few million parameters can l
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import random
 from dataclasses import dataclass
@@ -54,12 +53,6 @@ def make_problem(
 def is_held_out(question: str) -> bool:
     """Whether a question (without options) is kept for benchmarks."""
     return hashlib.sha256(question.encode()).digest()[0] % 8 == 0
-
-
-def kind(metadata: str) -> str:
-    """`chains`, `searches` or `counts`: the room of a question's family, from its row's JSON."""
-    family = FAMILIES[json.loads(metadata)["family"]]
-    return type(family).__module__.rsplit(".", 1)[-1]
 
 
 def rebuild(family: str, params: Params) -> Problem:
