@@ -14,13 +14,14 @@ def smoke_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not (weights / "small" / "model.safetensors").is_file():
         pytest.skip("no weights are shipped yet: train them with python -m s1lib pretrain")
     run = tmp_path_factory.mktemp("book") / "smoke"
+    execute("--profile", "smoke", "--run", str(run))
+    return run
+
+
+def execute(*arguments: str) -> None:
+    """Run chapters in a process of their own; a test fails with what the runner said."""
     call = subprocess.run(
-        command("run", "--profile", "smoke", "--run", str(run)),
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
+        command("run", *arguments), cwd=ROOT, env=environment(), capture_output=True, text=True
     )
     if call.returncode:
-        pytest.fail(f"the smoke book does not run:\n{call.stdout[-4000:]}{call.stderr}", False)
-    return run
+        pytest.fail(f"the book does not run:\n{call.stdout[-4000:]}{call.stderr}", False)

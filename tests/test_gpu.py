@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from toybook import ROOT, command, environment
+from book_fixtures import execute
 from transformers import PreTrainedTokenizerBase, Qwen2Config, Qwen2ForCausalLM
 
 from s1lib.chat import prompt_ids
@@ -153,15 +152,7 @@ def executed(tmp_path_factory, tiny_tokenizer) -> Path:
         "evaluation": {"rows": 16, "dtype": "float32"},
     }
     (home / "mine.yaml").write_text(yaml.safe_dump(profile))
-    call = subprocess.run(
-        command("run", "--profile", str(home / "mine.yaml"), "--run", str(run), "--to", "04"),
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-    )
-    if call.returncode:
-        pytest.fail(f"chapters 01 to 04 do not run:\n{call.stdout[-4000:]}{call.stderr}", False)
+    execute("--profile", str(home / "mine.yaml"), "--run", str(run), "--to", "04")
     return run
 
 

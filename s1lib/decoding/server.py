@@ -293,7 +293,7 @@ def command(
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--profile", default="paper", help="smoke, laptop or paper (default)")
+    parser.add_argument("--profile", default="paper", help="smoke, laptop, gpu, paper (default)")
     parser.add_argument("--run", default="", metavar="FOLDER", help="run folder")
     parser.add_argument("--model", default="", help="default: the run's fine-tuned model")
     parser.add_argument("--tensor-parallel-size", type=int, default=1)
