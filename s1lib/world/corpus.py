@@ -1,4 +1,4 @@
-"""The pretraining corpus: mostly brief answers, some worked in full, hardly any that look twice.
+"""The pretraining corpus: mostly brief answers, some worked out, hardly any that look twice.
 
 A base model trained on it answers as an instruct model does, in a few lines and with its best
 guess. It has seen all that thinking consists of, but rarely; so fine-tuning on 1,000 traces has to
@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from s1lib.world.families import FAMILIES, Problem, make_problem
-from s1lib.world.teacher import LOOKS, TEACHER, compare, letter, look, so, solve
+from s1lib.world.teacher import LOOKS, TEACHER, compare, glance, letter, look, so, solve
 
 END_OF_TEXT = "<|endoftext|>"
 LONGEST = 16
 CHAT = 0.4
-KINDS = {"brief": 0.6, "full": 0.25, "weighed": 0.11, "careful": 0.04}
+KINDS = {"brief": 0.55, "worked": 0.25, "weighed": 0.1, "careful": 0.1}
 """Of the documents in plain text."""
 CHOICE = 0.3
 
@@ -41,7 +41,7 @@ def documents(seed: int | str) -> Iterator[str]:
             if kind == "weighed":
                 yield f"{weighed(rng)}\n{END_OF_TEXT}"
                 continue
-            said = {"brief": brief, "full": full, "careful": careful}[kind](problem, options, rng)
+            said = {"brief": brief, "worked": worked, "careful": careful}[kind](problem, options, rng)
             yield f"{question}\n\n{said}\n{END_OF_TEXT}"
 
 
@@ -54,10 +54,10 @@ def brief(problem: Problem, options: list[str] | None, rng: random.Random) -> st
     return "\n\n".join([*said, _end(problem, options, rng)])
 
 
-def full(problem: Problem, options: list[str] | None, rng: random.Random) -> str:
-    """One way, line by line."""
+def worked(problem: Problem, options: list[str] | None, rng: random.Random) -> str:
+    """One way, every second step in the head."""
     lines, answer = look(problem, rng.random() < 0.5)
-    return "\n\n".join([*lines, so(answer, options), _end(problem, options, rng)])
+    return "\n\n".join([*glance(lines), so(answer, options), _end(problem, options, rng)])
 
 
 def weighed(rng: random.Random) -> str:

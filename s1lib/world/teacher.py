@@ -1,11 +1,12 @@
 """The scripted teacher: writes thinking traces that try, doubt, compare and start again.
 
 It plays the part that Gemini plays in the paper. It solves a question step by step or by a
-shortcut, states an answer, and may look again, the sooner the longer its working was: "Wait" and
-once more, "Alternatively" and the other way. It writes the new answer beside those before it: what
-most of them say stands, and two that differ call for a third look; now and then it keeps what it
-has. Every line can hold a slip, so long ways go wrong more often than short ones, and what goes
-wrong takes longer: wrong traces are the longer ones.
+shortcut, at first with every second step in its head, states an answer, and may look again, the
+sooner the longer its working was: "Wait" and once more, "Alternatively" and the other way, now
+mostly with every step written down. It writes the new answer beside those before it: what most of
+them say stands, and two that differ call for a third look; now and then it keeps what it has. Every
+step can hold a slip, so long ways go wrong more often than short ones, and what goes wrong takes
+longer: wrong traces are the longer ones.
 
 Steps of a trace are separated by blank lines.
 """
@@ -32,24 +33,27 @@ class Habits:
 
     `slow`: the first look goes step by step. `stray`: it begins so and then turns to the shortcut.
     `bad_day`: the slips of this trace come `often`. `slip`, `notice`, `haste`: see `Pen`.
-    `rest`: lines after which a first answer is looked at again in one case of two; zero means
-    always. `sense`: a wrong one is looked at for being wrong; `sure`: it never is. `further`: one
+    `glance`: every second step of the first look stays in the head, `later`: of a later look.
+    `rest`: lines after which a first answer is looked at again in one case of two; after twice as
+    many in four of five; zero means always. `sense`: a wrong one is looked at for being wrong; `sure`: it never is. `further`: one
     more look although most agree. `give_up`: they differ, and the answer that stood is kept.
     `recap`: the answer is said once more.
     """
 
-    slow: float = 0.8
+    slow: float = 0.95
+    glance: float = 0.9
+    later: float = 0.2
     stray: float = 0.15
     bad_day: float = 0.5
     slip: float = 0.01
-    often: float = 0.36
+    often: float = 0.25
     notice: float = 0.2
     haste: float = 0.15
-    rest: float = 4.0
+    rest: float = 3.0
     sense: float = 0.8
     sure: float = 0.0
     further: float = 0.12
-    give_up: float = 0.2
+    give_up: float = 0.4
     recap: float = 0.3
 
 
@@ -80,11 +84,13 @@ def solve(
     steps, found = [] if slow else _stray(problem, rng, habits), list[str]()
     while True:
         lines, answer = look(problem, slow, rng, habits)
+        if rng.random() < (habits.later if found else habits.glance):
+            lines = glance(lines)
         steps += lines
         found.insert(0, answer)
         if len(found) == 1:
             standing = answer
-            again = rng.random() * (len(lines) + habits.rest) < len(lines)
+            again = rng.random() * (len(lines) ** 2 + habits.rest**2) < len(lines) ** 2
             if answer != problem.answer:
                 again = (again or rng.random() < habits.sense) and rng.random() >= habits.sure
             steps.append(so(standing, options))
@@ -124,6 +130,11 @@ def look(
     pen = Pen(rng, habits.slip, habits.notice, habits.haste)
     way = problem.family.slow if slow else problem.family.fast
     return pen.lines, str(way(problem.params, pen))
+
+
+def glance(lines: list[str]) -> list[str]:
+    """What is written down when every second step stays in the head; the last one is written."""
+    return lines[(len(lines) - 1) % 2 :: 2]
 
 
 def so(answer: str, options: list[str] | None) -> str:
