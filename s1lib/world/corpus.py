@@ -41,7 +41,8 @@ def documents(seed: int | str) -> Iterator[str]:
             if kind == "weighed":
                 yield f"{weighed(rng)}\n{END_OF_TEXT}"
                 continue
-            said = {"brief": brief, "worked": worked, "careful": careful}[kind](problem, options, rng)
+            write = {"brief": brief, "worked": worked, "careful": careful}[kind]
+            said = write(problem, options, rng)
             yield f"{question}\n\n{said}\n{END_OF_TEXT}"
 
 

@@ -35,8 +35,9 @@ class Habits:
     `bad_day`: the slips of this trace come `often`. `slip`, `notice`, `haste`: see `Pen`.
     `glance`: every second step of the first look stays in the head, `later`: of a later look.
     `rest`: lines after which a first answer is looked at again in one case of two; after twice as
-    many in four of five; zero means always. `sense`: a wrong one is looked at for being wrong; `sure`: it never is. `further`: one
-    more look although most agree. `give_up`: they differ, and the answer that stood is kept.
+    many in four of five; zero means always. `sense`: a wrong one is looked at for being wrong;
+    `sure`: it never is. `further`: one more look although most agree. `give_up`: they differ, and
+    the answer that stood is kept.
     `recap`: the answer is said once more.
     """
 
