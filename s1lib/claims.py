@@ -23,6 +23,7 @@ from s1lib.benchmarks import partner
 from s1lib.published import BENCHMARKS, accuracy, published
 from s1lib.results import (
     ALL,
+    BASE,
     FORCING,
     MEAN,
     PLAIN,
@@ -39,7 +40,6 @@ from s1lib.tables import without_cap
 
 REPLICATED, NOT_REPLICATED, NOT_TESTABLE = "replicated", "not replicated", "not testable here"
 _SIGNS = {REPLICATED: "✓", NOT_REPLICATED: "✗", NOT_TESTABLE: "○"}
-BASE = ("base", "base, in text")  # asked in chat and as plain text: the rules hold for both
 Numbers = tuple[float | None, float | None]  # as published, and recomputed from what is published
 
 

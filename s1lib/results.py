@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from s1lib.profile import Profile
 
 PLAIN, FORCING, VOTE, REBASE = "plain", "budget forcing", "majority vote", "REBASE"
+BASE = ("base", "base, in text", "base, after an example")
+"""The base model asked in chat, as plain text, and as plain text after a worked example."""
 ALL, MEAN = "all benchmarks", "mean of benchmarks"  # in place of one benchmark's name
 NOT_MEASURING = ("10",)  # the chapter that draws what the others measured
 
