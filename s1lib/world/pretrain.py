@@ -255,7 +255,7 @@ library_name: transformers
 {recipe["hidden"]}, {recipe["heads"]} heads, one key-value head, window {WINDOW}.
 
 - **Corpus**: `s1lib.world.corpus`, procedural problems answered in a few lines, some of them
-  worked in full, few with a second look; {recipe["tokens"]:,} tokens, never repeated; seed
+  worked out, few with a second look; {recipe["tokens"]:,} tokens, never repeated; seed
   {recipe["seed"]}.
 - **Final loss**: {facts["log"][-1]["loss"]} nats per token (curve in `training.json`).
 - **Optimizer**: Muon on matrices at {recipe["muon_rate"]}, AdamW on the rest at
@@ -271,12 +271,12 @@ the book, and of no other use.
 
 
 def _began(facts: dict[str, Any]) -> str:
-    if "before" not in facts:
-        return ""
-    first = facts["before"]
-    return f"""
-- **Went on from** a model of {first["recipe"]["tokens"]:,} tokens ({first["minutes"]} minutes,
-  {first["device"]}, `{first["command"]}`), whose corpus looked twice in other words."""
+    said = ""
+    while facts := facts.get("before", {}):
+        said += f"""
+- **Went on from** a model of {facts["recipe"]["tokens"]:,} tokens ({facts["minutes"]} minutes,
+  {facts["device"]}), whose corpus was an earlier one."""
+    return said
 
 
 def load_tokenizer(folder: Path) -> Qwen2Tokenizer:
