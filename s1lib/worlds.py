@@ -48,7 +48,7 @@ WORLDS = {
     "always-again": World("everybody looks twice", {"rest": 0.0, "give_up": 0.0}),
     "blind": World("no answer is doubted because it is wrong", {"sense": 0.0}),
     "wrong-is-short": World("wrong answers are never doubted", {"sense": 0.0, "sure": 1.0}),
-    "no-slips": World("the teacher hardly errs", {"slip": 0.001, "bad_day": 0.0, "haste": 0.0}),
+    "no-errors": World("the teacher never errs", {"misread": 0.0, "bad_day": 0.0, "haste": 0.0}),
 }
 
 

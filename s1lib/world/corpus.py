@@ -1,23 +1,23 @@
-"""The pretraining corpus: mostly brief answers, some worked out, hardly any that look twice.
+"""The pretraining corpus: mostly brief answers, some worked in full, none that look twice.
 
 A base model trained on it answers as an instruct model does, in a few lines and with its best
-guess. It has seen all that thinking consists of, but rarely; so fine-tuning on 1,000 traces has to
-elicit it, which is what the paper claims for its own base model.
+guess. It has seen what thinking consists of, whole workings and answers compared, but no trace that
+looks again; so fine-tuning on 1,000 traces has to elicit it, which is what the paper claims for its
+own base model.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import replace
 
 from s1lib.world.families import FAMILIES, Problem, make_problem
-from s1lib.world.teacher import LOOKS, TEACHER, compare, glance, letter, look, so, solve
+from s1lib.world.teacher import LOOKS, compare, gist, letter, look, so
 
 END_OF_TEXT = "<|endoftext|>"
 LONGEST = 16
 CHAT = 0.4
-KINDS = {"brief": 0.55, "worked": 0.25, "weighed": 0.1, "careful": 0.1}
+KINDS = {"brief": 0.75, "full": 0.1, "weighed": 0.15}
 """Of the documents in plain text."""
 CHOICE = 0.3
 
@@ -41,24 +41,23 @@ def documents(seed: int | str) -> Iterator[str]:
             if kind == "weighed":
                 yield f"{weighed(rng)}\n{END_OF_TEXT}"
                 continue
-            write = {"brief": brief, "worked": worked, "careful": careful}[kind]
-            said = write(problem, options, rng)
+            said = {"brief": brief, "full": full}[kind](problem, options, rng)
             yield f"{question}\n\n{said}\n{END_OF_TEXT}"
 
 
 def brief(problem: Problem, options: list[str] | None, rng: random.Random) -> str:
     """The first and the last line of a way, and the answer."""
     lines, answer = look(problem, rng.random() < 0.5)
-    said = [lines[0], lines[-1]] if len(lines) > 1 else lines
+    said = gist(lines)
     if options:
         said = [*said, so(answer, options)]
     return "\n\n".join([*said, _end(problem, options, rng)])
 
 
-def worked(problem: Problem, options: list[str] | None, rng: random.Random) -> str:
-    """One way, every second step in the head."""
+def full(problem: Problem, options: list[str] | None, rng: random.Random) -> str:
+    """One way, line by line."""
     lines, answer = look(problem, rng.random() < 0.5)
-    return "\n\n".join([*glance(lines), so(answer, options), _end(problem, options, rng)])
+    return "\n\n".join([*lines, so(answer, options), _end(problem, options, rng)])
 
 
 def weighed(rng: random.Random) -> str:
@@ -73,14 +72,6 @@ def weighed(rng: random.Random) -> str:
     return "\n\n".join(lines)
 
 
-def careful(problem: Problem, options: list[str] | None, rng: random.Random) -> str:
-    """A trace as the teacher's that looks at least twice and ends right."""
-    while True:
-        text, answer = solve(problem, rng, replace(TEACHER, rest=0.0), options)
-        if answer == right(problem, options):
-            return f"{text}\n\n{_end(problem, options, rng)}"
-
-
 def right(problem: Problem, options: list[str] | None) -> str:
     return letter(problem.answer, options) if options else problem.answer
 
@@ -90,7 +81,7 @@ def _end(problem: Problem, options: list[str] | None, rng: random.Random) -> str
 
 
 def draw_options(problem: Problem, rng: random.Random) -> list[str]:
-    """Four options: the answer and what slips near it, of one unit or ten, would give."""
+    """Four options: the answer and numbers near it."""
     answer = int(problem.answer)
     options = {answer}
     while len(options) < 4:
