@@ -6,6 +6,7 @@ import ast
 import contextlib
 import re
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,38 @@ def no_filling(batch, fill: int) -> dict[str, list]:
     return {"input_ids": ids, "labels": labels, "attention_mask": [[1] * len(row) for row in ids]}
 
 
+def heard_until(answers, certain) -> int:
+    """How many answers are heard until `certain(best, second, left)`."""
+    count: Counter = Counter()
+    for heard, answer in enumerate(answers, start=1):
+        count.update([answer] if answer is not None else [])
+        best, second = [*sorted(count.values(), reverse=True), 0, 0][:2]
+        if certain(best, second, len(answers) - heard):
+            return heard
+    return len(answers)
+
+
+def hears_to_a_draw(answers) -> int:
+    return heard_until(answers, lambda best, second, left: best - second >= left)
+
+
+def forgets_the_second(answers) -> int:
+    return heard_until(answers, lambda best, second, left: best > left)
+
+
+def stops_at_the_first_lead(answers) -> int:
+    return heard_until(answers, lambda best, second, left: best >= 3 and best > second)
+
+
+def counts_silence_against(answers) -> int:
+    return heard_until(answers, lambda best, second, left: 2 * best > len(answers))
+
+
+def counts_silence(answers) -> int:
+    said = ["" if answer is None else answer for answer in answers]
+    return heard_until(said, lambda best, second, left: best - second > left)
+
+
 WRONG = [
     ("01", 4, lambda text: text, "give a list of words, not str"),
     ("01", 4, lambda text: text.split(), "capitals"),
@@ -175,6 +208,12 @@ WRONG = [
     ("05", 4, masks_what_looks_like_filling, "the real end is masked"),
     ("05", 4, trains_the_filling, "the filling is trained"),
     ("05", 4, fills_at_the_start, "filled up at the end"),
+    ("11", 4, len, "all agree"),
+    ("11", 4, hears_to_a_draw, "can still draw level"),
+    ("11", 4, forgets_the_second, "a tie is never certain"),
+    ("11", 4, stops_at_the_first_lead, "3 to 2 with two to come"),
+    ("11", 4, counts_silence_against, "cannot win or draw level"),
+    ("11", 4, counts_silence, "silence elects nobody"),
     ("A2", 3, lambda jobs, workers: [], "lists for"),
     ("A2", 3, lambda jobs, workers: [[] for _ in range(workers)], "the jobs"),
     ("A2", 3, lambda jobs, workers: [jobs] + [[]] * (workers - 1), "longest first has"),
