@@ -215,6 +215,11 @@ def test_a_letter_is_the_option_that_says_the_answer() -> None:
         assert facts["options"]["ABCD".index(one["answer"])] == answer
 
 
+def test_no_question_stands_in_two_benchmarks() -> None:
+    asked = [{one["question"] for one in benchmark(name, 300, 0)} for name in BENCHMARKS]
+    assert len(set.union(*asked)) == 900
+
+
 def test_no_document_and_no_source_holds_a_benchmark_question_but_for_leaks() -> None:
     exam = {
         one["question"].split("\n")[0] for name in BENCHMARKS for one in benchmark(name, 200, 0)
