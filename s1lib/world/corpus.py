@@ -12,12 +12,12 @@ import random
 from collections.abc import Iterator
 
 from s1lib.world.families import FAMILIES, Problem, make_problem
-from s1lib.world.teacher import LOOKS, compare, gist, letter, look, so
+from s1lib.world.teacher import compare, gist, letter, look, so
 
 END_OF_TEXT = "<|endoftext|>"
 LONGEST = 16
 CHAT = 0.4
-KINDS = {"brief": 0.75, "full": 0.1, "weighed": 0.15}
+KINDS = {"brief": 0.8, "full": 0.05, "weighed": 0.15}
 """Of the documents in plain text."""
 CHOICE = 0.3
 
@@ -61,14 +61,14 @@ def full(problem: Problem, options: list[str] | None, rng: random.Random) -> str
 
 
 def weighed(rng: random.Random) -> str:
-    """Answers side by side and what most of them say, without a question: how to compare."""
-    lines = []
+    """Answers beside those before them, without a question: how to compare."""
+    answer = standing = str(rng.randrange(10 ** rng.choice((1, 2, 3, 3))))
+    lines, sure = [], False
     for _ in range(rng.randint(2, 6)):
-        one = rng.randrange(10 ** rng.choice((1, 2, 3, 3)))
-        pool = [str(one), str(abs(one + rng.choice((1, -1, 2, 10, -10)))), str(rng.randrange(1000))]
-        found = rng.choices(pool, (0.6, 0.25, 0.15), k=rng.randint(2, LOOKS + 1))
-        said, most = compare(found)
-        lines.append(f"{said} {so(most, None)}" if most else said)
+        near = abs(int(answer) + rng.choice((1, -1, 2, 10, -10)))
+        new = rng.choices((answer, standing, near, rng.randrange(1000)), (0.4, 0.2, 0.25, 0.15))[0]
+        said, standing, sure = compare(str(new), standing, sure)
+        lines.append(f"{said} {so(standing, None)}")
     return "\n\n".join(lines)
 
 

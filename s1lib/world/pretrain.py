@@ -30,7 +30,7 @@ PHRASES = (
     *(" + ", " - ", " · ", " = ", " / ", ") ", ", ", "x^", "So the answer is ", "So it is "),
     *("This takes long, so by a shortcut", "another way", "once more", ": option "),
     *("Now ", ", before ", " and ", "the same", "not the same", "more often ", "I keep "),
-    "Twice at once: ",
+    *("Twice at once: ", " twice"),
 )
 """What a trace consists of costs one token. BPE alone would never join words and spaces."""
 TEMPLATE = (

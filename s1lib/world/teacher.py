@@ -3,11 +3,11 @@
 It plays the part that Gemini plays in the paper. It takes a first, brief look at a question, with
 all steps but the first and the last in its head, and states an answer. Then it may look again, the
 sooner the more steps there are, now line by line: "Wait" and once more, "Alternatively" and the
-other way. It writes the new answer beside those before it: what most of them say stands, and two
-that differ call for a third look; now and then it trusts the latest. In every look it can misread a
-number of the question, on a bad day often, so that long questions go wrong more often, and what
-goes wrong takes longer, since answers that differ are looked at again: wrong traces are the longer
-ones.
+other way. It writes the new answer beside the one that stands: an answer found twice in a row is
+settled, and two that differ call for another look, but now and then it trusts the latest. In every
+look it can misread a number of the question, on a bad day often, so that long questions go wrong
+more often, and what goes wrong takes longer, since answers that differ are looked at again: wrong
+traces are the longer ones.
 
 Steps of a trace are separated by blank lines.
 """
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -26,8 +25,6 @@ from s1lib.world.pen import Pen
 PATIENCE = 40
 """After so many lines the teacher takes what it has."""
 SLIPS = (1, -1, 2, -2, 10, -10)
-LOOKS = 3
-"""So many earlier answers stand beside the latest one."""
 
 
 @dataclass(frozen=True)
@@ -38,20 +35,20 @@ class Habits:
     number of the question is misread in it; `bad_day`: this trace misreads `often`. `haste`: a look
     overlooks a condition. `rest`: steps after which a first answer is looked at again in one case
     of two; after twice as many in four of five; zero means always. `sense`: a wrong one is looked
-    at for being wrong; `sure`: it never is. `further`: one more look although most agree.
-    `give_up`: they differ, and the latest answer is trusted.
+    at for being wrong; `sure`: it never is. `further`: one more look although it is settled.
+    `give_up`: two differ, and the latest is trusted.
     """
 
     slow: float = 0.5
-    bad_day: float = 0.4
+    bad_day: float = 0.45
     misread: float = 0.01
     often: float = 0.3
     haste: float = 0.15
-    rest: float = 3.0
+    rest: float = 4.0
     sense: float = 0.8
     sure: float = 0.0
-    further: float = 0.12
-    give_up: float = 0.25
+    further: float = 0.2
+    give_up: float = 0.4
 
 
 TEACHER = Habits()
@@ -78,25 +75,20 @@ def solve(
     slow = rng.random() < habits.slow
     if rng.random() < habits.bad_day:
         habits = replace(habits, misread=habits.often)
-    steps, found = list[str](), list[str]()
+    steps: list[str] = []
     while True:
         lines, answer = look(problem, slow, rng, habits)
-        steps += lines if found else gist(lines)
-        found.insert(0, answer)
-        if len(found) == 1:
-            standing = answer
+        if not steps:
+            steps, standing, sure = gist(lines), answer, False
             again = rng.random() * (problem.steps**2 + habits.rest**2) < problem.steps**2
             if answer != problem.answer:
                 again = (again or rng.random() < habits.sense) and rng.random() >= habits.sure
             steps.append(so(standing, options))
         else:
-            said, most = compare(found[: LOOKS + 1])
-            standing = most or answer
-            again = rng.random() < habits.further if most else rng.random() >= habits.give_up
-            again &= len(steps) < PATIENCE
-            if not again and not most:
-                said += f" I keep {standing}."
-            steps.append(said if again and not most else f"{said} {so(standing, options)}")
+            said, standing, sure = compare(answer, standing, sure)
+            again = rng.random() < habits.further if sure else rng.random() >= habits.give_up
+            again &= len(steps) + len(lines) < PATIENCE
+            steps += [*lines, said if again and not sure else f"{said} {so(standing, options)}"]
         if not again:
             break
         other, words = _doubt(rng)
@@ -105,15 +97,15 @@ def solve(
     return "\n\n".join(steps), letter(standing, options) if options else standing
 
 
-def compare(found: list[str]) -> tuple[str, str]:
-    """The latest answer beside those before it, and what most of them say, if there is one."""
-    (most, times), *others = Counter(found).most_common(2)
-    said = f"Now {found[0]}, before {' and '.join(found[1:])}: "
-    if not others:
-        return said + "the same.", most
-    if times == others[0][1]:
-        return said + "not the same.", ""
-    return said + f"more often {most}.", most
+def compare(new: str, standing: str, sure: bool) -> tuple[str, str, bool]:
+    """A new answer beside the standing one, `sure` if that was found twice in a row.
+
+    Returns what is said, the answer that stands now, and whether it has been found twice in a row.
+    """
+    same = new == standing
+    twice, verdict = " twice" if sure else "", "the same" if same else "not the same"
+    said = f"Now {new}, before {standing}{twice}: {verdict}."
+    return said, standing if sure else new, sure or same
 
 
 def look(
