@@ -156,7 +156,7 @@ def traces(problems: int, each: int = 16) -> list[list[tuple[int, bool]]]:
     """Lines and correctness of the teacher's traces, question by question."""
     rng, found = random.Random(10), []
     for _ in range(problems):
-        problem = make_problem(rng, rng.choice(list(FAMILIES)), 4, 20)
+        problem = make_problem(rng, rng.choice(list(FAMILIES)), 3, 14)
         looks = [
             solve(problem, random.Random(f"{k}/{problem.question}"), TEACHER) for k in range(each)
         ]
