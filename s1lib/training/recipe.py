@@ -24,6 +24,7 @@ PAPER: dict[str, object] = {
     "dtype": "bfloat16",
     "loss": "sequence",
     "overlong": "error",
+    "lora": 0,
     "checkpointing": True,
     "processes": 16,
     "micro_batch": 1,
@@ -43,6 +44,7 @@ MEANING = {
     "dtype": "of matrix products; weights and optimizer are float32",
     "loss": "mean over the tokens of a sequence, then over sequences",
     "overlong": "what happens to a sample beyond max_length",
+    "lora": "rank of the adapters beside all matrices of the layers; 0 trains all weights",
     "checkpointing": "recompute activations in the backward pass",
     "processes": "GPUs (or CPU processes)",
     "micro_batch": "sequences per row, on average; rows are balanced within a step",
@@ -68,6 +70,11 @@ def layout(book: Profile, samples: int) -> Layout:
         raise RunError(
             f"{recipe.processes} processes do not divide into groups of "
             f"{recipe.sequence_parallel}: change training.sequence_parallel"
+        )
+    if recipe.lora and recipe.processes > 1:
+        raise RunError(
+            f"adapters are trained by one process, not {recipe.processes}: set training.processes "
+            "to 1, or training.lora to 0"
         )
     accumulation, left = divmod(recipe.batch, groups * recipe.micro_batch)
     if left or not accumulation:
