@@ -25,14 +25,13 @@ from s1lib.artifacts import RunError, read_json, read_table
 from s1lib.profile import NAMES, Profile, load_profile
 from s1lib.questions.collection import datasets
 from s1lib.training import slurm
-from s1lib.training.fit import GIB, Shape, checkpoints_and_model, needed, read_shape
+from s1lib.training.fit import GIB, Shape, disk, needed, read_shape
 from s1lib.training.launch import machines
-from s1lib.training.recipe import replicas
+from s1lib.training.recipe import trained
 
 PAID = {"02": "teacher", "03": "grader", "04": "classifier"}
 TRAINING = ("05", "07", "09")
 LATER = ("06", "07", "08", "09")
-COMPARED = ("s1", "random", "diverse", "longest", "full", "cut")
 OLDEST = "0.10.2"  # vLLM that returns token ids
 _SHARE = 0.95  # of a GPU's memory; the rest is the framework's
 
@@ -174,20 +173,12 @@ def _away(name: str, kind: str, folder: str = "") -> str:
 
 
 def _downloaded(model: str) -> bool:
-    """Whether all weights of a model are in the hub's cache here.
+    """Whether all weights of a model are in the hub's cache here."""
+    from huggingface_hub import try_to_load_from_cache as known
 
-    A data set that is there may lack some of its files, and nothing would say so.
-    """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        folder = Path(snapshot_download(model, local_files_only=True))
-    except LocalEntryNotFoundError:
-        return False
-    index = folder / "model.safetensors.index.json"
-    shards = read_json(index)["weight_map"].values() if index.is_file() else ["model.safetensors"]
-    return all((folder / shard).is_file() for shard in {*shards})
+    index = known(model, "model.safetensors.index.json")
+    split = read_json(index)["weight_map"].values() if isinstance(index, str) else ()
+    return all(isinstance(known(model, name), str) for name in {*split} or {"model.safetensors"})
 
 
 def _decoding(book: Profile) -> Iterator[Line]:
@@ -255,33 +246,28 @@ def _training(book: Profile) -> Iterator[Line]:
 
 
 def _memory(book: Profile, shape: Shape, nodes: int, gpus: bool) -> Line:
-    needs = needed(book, shape, gpus).total
+    processes = book.training.processes
+    needs, less = needed(book, shape, gpus).total, "fewer processes"
     what = f"{needs / GIB:,.1f} GiB of memory for each process, by count"
     if nodes > 1:
         return Line(TRAINING, f"{what} (the nodes' own cannot be seen from here)")
     if gpus:
-        free, remedy = _SHARE * min(_gpus(), default=0), "more processes"
-        if book.training.processes == 1:
+        free, less = _SHARE * min(_gpus(), default=0), "more processes"
+        if processes == 1:
             lora = book.training.model_copy(update={"lora": 32})
-            less = needed(book.model_copy(update={"training": lora}), shape).total
-            remedy = f"training.lora: 32 ({less / GIB:,.1f} GiB)"
+            small = needed(book.model_copy(update={"training": lora}), shape).total
+            less = f"training.lora: 32 ({small / GIB:,.1f} GiB)"
     else:
         import psutil
 
-        needs *= book.training.processes
-        free, remedy = psutil.virtual_memory().available, "fewer processes"
-    problem = f"{free / GIB:,.1f} GiB are here: take a smaller models.base, or {remedy}"
+        needs, free = needs * processes, psutil.virtual_memory().available
+    problem = f"{free / GIB:,.1f} GiB are here: take a smaller models.base, or {less}"
     return Line(TRAINING, what, problem if needs > free else "")
 
 
 def _disk(book: Profile, shape: Shape) -> Line:
-    """Models that are still to be trained, and the checkpoints of one of them."""
-    sizes = [f"n{n}" for n in book.ablations.examples]
-    names = [*(one for name in COMPARED for one in replicas(book, name)), "token", "step"]
-    names += [one for name in sizes for one in replicas(book, name)]
-    left = sum(not (book.run / "models" / name).is_dir() for name in names)
-    trained = shape.trained(book.training)
-    needs = checkpoints_and_model(left * shape.parameters, trained if left else 0)
+    left = sum(not (book.run / "models" / name).is_dir() for name in trained(book))
+    needs = disk(shape, book.training, left)
     folder = book.run.resolve()
     here = next(one for one in (folder, *folder.parents) if one.is_dir())
     free = shutil.disk_usage(here).free

@@ -170,10 +170,11 @@ def needed(book: Profile, shape: Shape, gpu: bool = True) -> Memory:
     return memory(shape, recipe, longest * recipe.micro_batch, rows, gpu)
 
 
-def checkpoints_and_model(parameters: int, trained: int) -> float:
-    """Bytes of disk while a model is trained: two checkpoints (weights and AdamW's two moments of
-    what is trained) and the model at the end, float32."""
-    return 4.0 * (2 * 3 * trained + parameters)
+def disk(shape: Shape, recipe: Training, models: int = 1) -> float:
+    """Bytes that models take, float32, while one of them is trained: with it two checkpoints of
+    what is trained, weights and AdamW's two moments."""
+    checkpoints = 2 * 3 * shape.trained(recipe) if models else 0
+    return 4.0 * (models * shape.parameters + checkpoints)
 
 
 def saved_per_token(shape: Shape, value: int) -> float:

@@ -91,6 +91,13 @@ def replicas(book: Profile, name: str) -> list[str]:
     return [f"{name}-{seed}" if seed else name for seed in range(book.training.seeds)]
 
 
+def trained(book: Profile) -> list[str]:
+    """Names of all models that a book trains, on data sets and controls of chapters 05, 07, 09."""
+    parts = (f"n{n}" for n in book.ablations.examples)
+    compared = ("s1", "random", "diverse", "longest", "full", "cut", *parts)
+    return [*(one for name in compared for one in replicas(book, name)), "token", "step"]
+
+
 def identity(book: Profile, data: Path, model: str) -> dict[str, Any]:
     """What a model is made from: recipe, seed, base model and data. Equal ones give equal models.
 

@@ -30,7 +30,7 @@ from s1lib.chat import load_tokenizer, model_path
 from s1lib.profile import Profile, load_profile
 from s1lib.training.attention import settle
 from s1lib.training.data import load_samples
-from s1lib.training.fit import checkpoints_and_model
+from s1lib.training.fit import disk, read_shape
 from s1lib.training.recipe import deviations, identity, layout
 from s1lib.training.trainer import gather, make_trainer
 
@@ -79,7 +79,7 @@ def train(book: Profile, data: Path, output: Path, model_name: str = "") -> None
     parameters = sum(p.numel() for p in model.parameters())
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     if state.is_main_process:
-        _check_disk(staging, checkpoints_and_model(parameters, trained))
+        _check_disk(staging, disk(read_shape(model_name), recipe))
         counts = f"{trained / 1e6:.2f} of {parameters / 1e6:.2f} M parameters"
         print(f"{counts}, {len(samples)} samples, {plan}", flush=True)
     trainer.train(resume_from_checkpoint=checkpoint)
