@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -236,6 +237,9 @@ def _training(book: Profile) -> Iterator[Line]:
         seen = len(_gpus())
         problem = f"{seen} seen here: go where they are, or take another training.launcher"
         yield Line(TRAINING, what, "" if seen >= recipe.processes else problem)
+    if recipe.lora:
+        problem = "" if find_spec("peft") else "it is not installed: pip install 's1lib[cluster]'"
+        yield Line(TRAINING, "peft, for adapters", problem)
     try:
         shape = read_shape(book.models.base)
     except RunError as error:

@@ -190,6 +190,8 @@ def test_where_a_gpu_is_too_small_adapters_are_counted_as_a_remedy(
     assert line.problem.endswith("take a smaller models.base, or training.lora: 32 (39.1 GiB)")
     book = load_profile("gpu", tmp_path / "run", **seven, training__lora=32)
     assert not any("GiB of memory" in what for what in missing(book))
+    monkeypatch.setattr(check, "find_spec", lambda name: None)
+    assert "pip install 's1lib[cluster]'" in missing(book)["peft, for adapters"].problem
 
 
 def test_a_model_that_is_downloaded_needs_no_hub(nothing, tmp_path, monkeypatch):

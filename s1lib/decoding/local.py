@@ -61,6 +61,8 @@ class TorchDecoder(Decoder):
     def close(self) -> None:
         """Drop the cache; the weights stay."""
         self.network.clear()
+        if self.network.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def run(self, jobs: list[Job], sampling: Sampling) -> Iterator[Done]:
         if not jobs:

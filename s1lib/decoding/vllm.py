@@ -65,17 +65,16 @@ class VllmDecoder(Decoder):
         if self._engine is not None:
             self._engine.engine_core.shutdown()
             self._engine = None
-            gc.collect()
+            _empty()
 
     def _start(self) -> None:
         """Start the engine in what is free once all others have given back what they have."""
         from vllm import LLM
 
         give_back()
-        gc.collect()
+        _empty()
         share = {}
         if torch.cuda.is_initialized():  # this process holds some of it, a reward model perhaps
-            torch.cuda.empty_cache()
             free, total = torch.cuda.mem_get_info()
             share = {"gpu_memory_utilization": round(_SHARE * free / total, 3)}
         self._engine = LLM(**{**share, **self.options}).llm_engine
@@ -131,3 +130,10 @@ class VllmDecoder(Decoder):
         name = str(self._asked)
         running[name] = (job, machine)
         self._engine.add_request(name, {"prompt_token_ids": list(machine.ids)}, params)
+
+
+def _empty() -> None:
+    """Leave nothing on the GPU that nobody uses any more."""
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
