@@ -447,8 +447,8 @@ def _filed(book: Profile, rows: pd.DataFrame) -> list[str | None]:
     areas = [domains.parse(one.text) for one in found]
     if found and not any(areas):
         raise RunError(
-            f"{book.models.classifier} has named the area of none of {len(found)} questions (of one "
-            f"it said {found[0].text[-40:]!r}): name another model in models.classifier"
+            f"{book.models.classifier} has named the area of none of {len(found)} questions (of "
+            f"one it said {found[0].text[-40:]!r}): name another model in models.classifier"
         )
     return areas
 
