@@ -45,7 +45,6 @@ class Served:
 
     def __init__(self, names: Callable[[], Sequence[str]], window: int, dtype: str) -> None:
         self.names, self.window, self.dtype = names, window, dtype
-        self.answered: dict[str, int] = defaultdict(int)
         self._models: dict[str, Decoder] = {}
         self._waiting: list[tuple[Body, Future[Body]]] = []
         self._some = threading.Condition()
@@ -112,7 +111,6 @@ class Served:
                 "finish_reason": "stop" if stopped else "length",
                 "stop_reason": machine.sampled[-1] if stopped else None,
             }
-            self.answered[first["model"]] += 1
             group[job.problem][1].set_result({"choices": [choice]})
 
     def _model(self, name: str) -> Decoder:
