@@ -5,10 +5,10 @@ RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 DISK_GB := 6
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book site test lint lab bench lock clean
+.PHONY: help setup book site test rehearse lint lab bench lock clean
 
 help:  ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
 book: setup  ## run every notebook on PROFILE (laptop) and build the site
 	@$(RUN) python -m s1lib run --profile $(PROFILE)
@@ -16,6 +16,9 @@ book: setup  ## run every notebook on PROFILE (laptop) and build the site
 
 test: setup  ## run all tests, the whole smoke book among them
 	@$(RUN) python -m pytest
+
+rehearse: setup  ## run all chapters of the cluster profiles, small, on this machine
+	@$(RUN) python -m pytest -s -m rehearsal tests/test_rehearsal.py
 
 lint: setup  ## style and types
 	@$(RUN) ruff check .

@@ -15,19 +15,20 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
 from packaging.version import Version
 
 from s1lib import roles
-from s1lib.artifacts import RunError, read_table
+from s1lib.artifacts import RunError, read_json, read_table
 from s1lib.profile import NAMES, Profile, load_profile
 from s1lib.questions.collection import datasets
 from s1lib.training import slurm
-from s1lib.training.fit import GIB, Shape, memory, published_lengths, read_shape
+from s1lib.training.fit import GIB, Shape, disk, needed, read_shape
 from s1lib.training.launch import machines
-from s1lib.training.recipe import layout, replicas
+from s1lib.training.recipe import trained
 
 PAID = {"02": "teacher", "03": "grader", "04": "classifier"}
 TRAINING = ("05", "07", "09")
@@ -107,14 +108,14 @@ def _data(book: Profile) -> Iterator[Line]:
     """Data sets of the hub, or their copies."""
     wanted = datasets(book)
     there = []
-    for hub, needed in wanted.items():
+    for hub, must in wanted.items():
         try:
             problem = _away(hub, "dataset", book.questions.folder)
         except ConnectionError as error:
             yield Line(("01",), f"{len(wanted)} data sets of the hub", str(error))
             return
         if problem:
-            yield Line(("01",) if needed else (), f"data set {hub}", problem)
+            yield Line(("01",) if must else (), f"data set {hub}", problem)
         else:
             there.append(hub)
     if wanted:
@@ -145,14 +146,17 @@ def _played(book: Profile) -> dict[str, tuple[str, ...]]:
 
 
 def _away(name: str, kind: str, folder: str = "") -> str:
-    """Why a repository of the hub cannot be read, or nothing. `ConnectionError`: no hub."""
+    """Why a repository of the hub cannot be read, or nothing. `ConnectionError`: no hub.
+
+    A model that is in the cache here needs neither access nor a hub.
+    """
     if folder:
         copy = Path(folder) / name
         return "" if copy.is_dir() else f"{copy} is not there: copy it, or leave questions.folder"
-    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub import HfApi
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
-    if kind == "model" and isinstance(try_to_load_from_cache(name, "config.json"), str):
+    if kind == "model" and _downloaded(name):
         return ""
     page = f"https://huggingface.co/{'datasets/' * (kind == 'dataset')}{name}"
     try:
@@ -167,6 +171,15 @@ def _away(name: str, kind: str, folder: str = "") -> str:
             f"name the copy in {'questions.folder' if kind == 'dataset' else 'the profile'}"
         ) from None
     return ""
+
+
+def _downloaded(model: str) -> bool:
+    """Whether all weights of a model are in the hub's cache here."""
+    from huggingface_hub import try_to_load_from_cache as known
+
+    index = known(model, "model.safetensors.index.json")
+    split = read_json(index)["weight_map"].values() if isinstance(index, str) else ()
+    return all(isinstance(known(model, name), str) for name in {*split} or {"model.safetensors"})
 
 
 def _decoding(book: Profile) -> Iterator[Line]:
@@ -224,6 +237,9 @@ def _training(book: Profile) -> Iterator[Line]:
         seen = len(_gpus())
         problem = f"{seen} seen here: go where they are, or take another training.launcher"
         yield Line(TRAINING, what, "" if seen >= recipe.processes else problem)
+    if recipe.lora:
+        problem = "" if find_spec("peft") else "it is not installed: pip install 's1lib[cluster]'"
+        yield Line(TRAINING, "peft, for adapters", problem)
     try:
         shape = read_shape(book.models.base)
     except RunError as error:
@@ -234,39 +250,33 @@ def _training(book: Profile) -> Iterator[Line]:
 
 
 def _memory(book: Profile, shape: Shape, nodes: int, gpus: bool) -> Line:
-    """Rows of samples as long as the longest of the paper, or of the profile if that is less."""
-    recipe = book.training
-    longest = min(recipe.max_length, max(published_lengths(extra=500)))
-    plan = layout(book, book.selection.size)
-    needs = memory(shape, recipe, longest * recipe.micro_batch, plan.accumulation, gpus).total
+    processes = book.training.processes
+    needs, less = needed(book, shape, gpus).total, "fewer processes"
     what = f"{needs / GIB:,.1f} GiB of memory for each process, by count"
     if nodes > 1:
         return Line(TRAINING, f"{what} (the nodes' own cannot be seen from here)")
     if gpus:
-        free = _SHARE * min(_gpus(), default=0)
+        free, less = _SHARE * min(_gpus(), default=0), "more processes"
+        if processes == 1:
+            lora = book.training.model_copy(update={"lora": 32})
+            small = needed(book.model_copy(update={"training": lora}), shape).total
+            less = f"training.lora: 32 ({small / GIB:,.1f} GiB)"
     else:
         import psutil
 
-        needs *= recipe.processes
-        free = psutil.virtual_memory().available
-    problem = f"{free / GIB:,.1f} GiB are here: take a smaller models.base or more processes"
+        needs, free = needs * processes, psutil.virtual_memory().available
+    problem = f"{free / GIB:,.1f} GiB are here: take a smaller models.base, or {less}"
     return Line(TRAINING, what, problem if needs > free else "")
 
 
 def _disk(book: Profile, shape: Shape) -> Line:
-    """Float32 models that are still to be trained, and two checkpoints (AdamW's) of one of them."""
-    first = replicas(book, "s1")
-    sizes = [f"n{n}" for n in book.ablations.examples]
-    others = ["token", "step", "random", "diverse", "longest", "full", "cut", *sizes]
-    names = [*first, *(other for name in others for other in replicas(book, name))]
-    left = [name for name in names if not (book.run / "models" / name).is_dir()]
-    needs = 4.0 * shape.parameters * (len(left) + 6 * bool(left))
-    here = next(
-        folder for folder in (book.run.resolve(), *book.run.resolve().parents) if folder.is_dir()
-    )
+    left = sum(not (book.run / "models" / name).is_dir() for name in trained(book))
+    needs = disk(shape, book.training, left)
+    folder = book.run.resolve()
+    here = next(one for one in (folder, *folder.parents) if one.is_dir())
     free = shutil.disk_usage(here).free
     problem = f"{free / 1e9:,.0f} GB are free: choose another --run, or delete what is done with"
-    what = f"{needs / 1e9:,.1f} GB of disk for {len(left)} models and two checkpoints"
+    what = f"{needs / 1e9:,.1f} GB of disk for {left} models and two checkpoints"
     return Line(TRAINING, what, problem if needs > free else "")
 
 

@@ -60,8 +60,8 @@ def answer(
     """
     from s1lib.decoding import load_decoder
 
-    decoder = load_decoder(model, book)
-    return examine(decoder, problems(tests, decoder.tokenizer), forcing, model=name or model)
+    with load_decoder(model, book) as decoder:
+        return examine(decoder, problems(tests, decoder.tokenizer), forcing, model=name or model)
 
 
 def answer_all(
@@ -77,14 +77,12 @@ def answer_all(
     """
     from s1lib.progress import progress
 
+    what = f"answering with {len(models)} models"
+    if at_once == 1:  # all of a model at once: an engine for large models starts in minutes
+        todo = progress(models.items(), what, len(models))
+        return [one for name, folder in todo for one in answer(book, folder, tests, forcing, name)]
     parts = [part for _, part in tests.groupby("benchmark", sort=False)]
     asked = [(name, folder, part) for name, folder in models.items() for part in parts]
-    what = f"answering with {len(models)} models"
-    if at_once == 1:
-        todo = progress(asked, what, len(asked))
-        return [
-            one for name, folder, part in todo for one in answer(book, folder, part, forcing, name)
-        ]
     with _workers(at_once) as pool:
         futures = [
             pool.submit(answer, book, folder, part, forcing, name) for name, folder, part in asked

@@ -110,6 +110,7 @@ class Training(Section):
     micro_batch: int = Field(default=1, ge=1, description="sequences per row, on average")
     sequence_parallel: int = Field(default=1, ge=1, description="processes that share a row")
     overlong: Literal["error", "cut"] = "error"
+    lora: int = Field(default=0, ge=0, description="rank of LoRA's adapters; 0 trains all weights")
     checkpointing: bool = True
     save_every: int = Field(default=100, ge=1, description="steps between checkpoints")
     seeds: int = Field(default=1, ge=1, description="trainings of each model that is compared")

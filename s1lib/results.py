@@ -166,7 +166,7 @@ OWN: dict[str, dict[str, Any]] = {
            "lengths": Histogram, "statuses": Counts, "students": dict[str, Counts]},
     "03": {"agreement": Labelled, "funnel": Rows, "patterns": str, "reasons": Counts,
            "students": list[Labelled], "teacher": Labelled, "luck": dict[str, Rows]},
-    "04": {"classifier": Labelled, "mode": str, "selection": Counts,
+    "04": {"classifier": Labelled | None, "mode": str, "selection": Counts,
            "sets": dict[str, dict[str, float]], "sources": Rows, "table_6": Rows,
            "kinds": Rows, "right_traces": Labelled},
     "05": {"deviations": list[str], "final_loss": Labelled, "longest": int, "loss": Rows,

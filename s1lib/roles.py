@@ -444,7 +444,13 @@ def _filed(book: Profile, rows: pd.DataFrame) -> list[str | None]:
     ]
     sampling = Sampling(max_new_tokens=book.models.limits.classifier)
     found = decoder(book, book.models.classifier).generate(turns, None, sampling)
-    return [domains.parse(one.text) for one in found]
+    areas = [domains.parse(one.text) for one in found]
+    if found and not any(areas):
+        raise RunError(
+            f"{book.models.classifier} has named the area of none of {len(found)} questions (of "
+            f"one it said {found[0].text[-40:]!r}): name another model in models.classifier"
+        )
+    return areas
 
 
 def _labelled(book: Profile, per_source: int = 150) -> tuple[list[str], list[str]]:

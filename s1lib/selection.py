@@ -54,10 +54,11 @@ def benchmark_weights(pool: pd.DataFrame) -> dict[str, float]:
     """Share of each domain among the benchmark-like questions: AIME, plus half of it of GPQA.
 
     GPQA counts are scaled by 0.5 |AIME| / |GPQA| and cut to integers, as the reference does.
-    Domains without such a question are left out.
+    Domains without such a question are left out, and questions without a domain.
     """
-    aime = Counter(pool["domain"][pool["source"] == "AIME"])
-    gpqa = Counter(pool["domain"][pool["source"] == "GPQA"])
+    filed = pool[pool["domain"].notna()]
+    aime = Counter(filed["domain"][filed["source"] == "AIME"])
+    gpqa = Counter(filed["domain"][filed["source"] == "GPQA"])
     scale = 0.5 * aime.total() / gpqa.total() if gpqa else 0.0
     counts = aime + Counter({domain: int(scale * n) for domain, n in gpqa.items()})
     return {domain: counts[domain] / counts.total() for domain in sorted(counts)}

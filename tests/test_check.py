@@ -176,6 +176,43 @@ def test_memory_is_counted_against_the_gpus_that_are_here(
     assert bool(missing(book)) != fits
 
 
+def test_where_a_gpu_is_too_small_adapters_are_counted_as_a_remedy(
+    wire, disk, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(check, "_gpus", lambda: [48 * 2**30])
+    seven = {"models__base": QWEN[0], "models__students": QWEN, "models__classifier": QWEN[0]}
+    (line,) = (
+        one
+        for one in check.lines(load_profile("gpu", tmp_path / "run", **seven))
+        if "GiB of memory" in one.what
+    )
+    assert line.what.startswith("137.2 GiB of memory for each process")
+    assert line.problem.endswith("take a smaller models.base, or training.lora: 32 (39.1 GiB)")
+    book = load_profile("gpu", tmp_path / "run", **seven, training__lora=32)
+    assert not any("GiB of memory" in what for what in missing(book))
+    monkeypatch.setattr(check, "find_spec", lambda name: None)
+    assert "pip install 's1lib[cluster]'" in missing(book)["peft, for adapters"].problem
+
+
+def test_a_model_that_is_downloaded_needs_no_hub(nothing, tmp_path, monkeypatch):
+    """Its configuration alone is not a model: a look at it had once been enough."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    book = load_profile("gpu", tmp_path / "run")
+    folder = tmp_path / "models--Qwen--Qwen2.5-1.5B-Instruct"
+    snapshot = folder / "snapshots" / ("a" * 40)
+    snapshot.mkdir(parents=True)
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text("a" * 40)
+    what = f"model {book.models.base}"
+    for file, words, there in (
+        ("config.json", "{}", False),
+        ("model.safetensors.index.json", '{"weight_map": {"a": "1.safetensors"}}', False),
+        ("1.safetensors", "", True),
+    ):
+        (snapshot / file).write_text(words)
+        assert (what not in missing(book)) == there
+
+
 def test_all_paid_chapters_share_the_cap(wire, disk, tmp_path):
     prices = [
         roles.estimate(paper(tmp_path / "run"), role, roles.stand_ins(60)).dollars

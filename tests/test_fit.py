@@ -126,3 +126,26 @@ def test_the_32b_model_fits_on_16_gpus_of_80_gb_and_not_on_one():
     assert memory(QWEN_32B, recipe, 8600 * recipe.sequence_parallel).total < 80e9
     alone = load_profile("paper", training__processes=1, training__sequence_parallel=1).training
     assert memory(QWEN_32B, alone, 8600).total > 500e9
+
+
+def test_adapters_take_as_many_parameters_as_peft_gives_them():
+    from peft import get_peft_model
+
+    from s1lib.training.trainer import adapters
+
+    shape = SHAPES[0][0]
+    recipe = load_profile("gpu", training__lora=8).training
+    model = get_peft_model(build(shape), adapters(8))
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert trained == shape.trained(recipe)
+
+
+def test_with_adapters_other_weights_are_counted_in_the_dtype_of_the_recipe():
+    shape = read_shape("Qwen/Qwen2.5-7B-Instruct")
+    whole, small = (
+        memory(shape, load_profile("gpu", training__lora=rank).training, 4096) for rank in (0, 16)
+    )
+    few = shape.trained(load_profile("gpu", training__lora=16).training)
+    assert whole.weights == 4 * shape.parameters
+    assert small.weights == 2 * shape.parameters + 4 * few
+    assert small.optimizer == 8 * few

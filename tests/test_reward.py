@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification
 
 from s1lib.artifacts import RunError
@@ -102,6 +105,42 @@ def test_the_same_seed_gives_the_same_weights(folder, tiny_model_path, traces, t
     first = (folder / "model.safetensors").read_bytes()
     assert (again / "model.safetensors").read_bytes() == first
     assert not list(again.rglob("*.bin"))
+
+
+def test_a_batch_of_long_traces_goes_through_in_parts_and_learns_the_same(
+    tiny_model_path, traces, tmp_path, monkeypatch
+):
+    """A batch of 32 traces of a real model was more than any GPU holds."""
+    losses = [train(str(tiny_model_path), traces, tmp_path / "a", batch=16)["loss"]]
+    monkeypatch.setattr("s1lib.training.reward.PART", 3 * max(len(t.ids) for t in traces))
+    losses.append(train(str(tiny_model_path), traces, tmp_path / "b", batch=16)["loss"])
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+
+
+def test_it_is_trained_at_the_rate_of_the_model_that_it_comes_from(
+    tiny_model_path, traces, tmp_path
+):
+    """1e-3, the laptop's, would ruin a model of a billion parameters."""
+    model = tmp_path / "s1"
+    shutil.copytree(tiny_model_path, model)
+    (model / "job.json").write_text('{"recipe": {"learning_rate": 0.0}}')
+    train(str(model), traces[:8], tmp_path / "reward")
+    before, after = (
+        load_file(folder / "model.safetensors")["model.norm.weight"]
+        for folder in (model, tmp_path / "reward")
+    )
+    assert torch.equal(before, after)
+
+
+def test_where_memory_is_short_fewer_caches_are_kept_and_scores_are_the_same(
+    folder, traces, monkeypatch
+):
+    asked = [trace.ids for trace in traces[:24]]
+    expected = RewardModel(folder, longest=160)(asked)
+    monkeypatch.setattr("s1lib.decoding.local._free", lambda device: 2**18)
+    short = RewardModel(folder, longest=160)
+    assert short.network.rows < 320
+    np.testing.assert_allclose(short(asked), expected, atol=1e-5)
 
 
 def test_without_traces_there_is_nothing_to_train(tiny_model_path, tmp_path):

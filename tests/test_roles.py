@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from rehearsal import models
 from wire import Wire
 
 from s1lib import roles
@@ -227,6 +228,15 @@ def test_a_code_that_does_not_exist_is_asked_again_and_never_taken(tmp_path, wir
     assert set(wire.attempts.values()) == {3}
     wire.say = lambda prompt, attempt: "I cannot say."
     assert set(roles.classifier(paper(tmp_path / "other"))(world)) == {None}
+
+
+def test_a_model_that_files_nothing_is_no_classifier(tmp_path, world):
+    """Chapter 04 once went on without a single area and ended in an IndexError."""
+    model = models.parrot(models.tokenizer(), tmp_path / "model", "none")
+    played = {"roles__classifier": "student", "models__classifier": model}
+    book = laptop(tmp_path / "run", **played, evaluation__window=4096)
+    with pytest.raises(RunError, match=r"of none of 2 questions \(of one it said 'none'\): name"):
+        roles.classifier(book)(world.head(2))
 
 
 def test_the_local_classifier_names_real_areas(tmp_path, world):

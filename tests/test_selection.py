@@ -150,6 +150,12 @@ def test_benchmark_weights_scale_gpqa_to_half_of_aime_and_cut():
     assert benchmark_weights(rows) == {"05": 1 / 8, "11": 5 / 8, "81": 2 / 8}
 
 
+def test_a_question_that_could_not_be_filed_votes_for_no_domain():
+    """The authors' thousand is taken whole, and a small classifier does not file all of it."""
+    rows = pd.DataFrame({"source": ["AIME", "AIME", "GPQA"], "domain": ["11", None, None]})
+    assert benchmark_weights(rows) == {"11": 1.0}
+
+
 def test_weights_halve_with_every_rank():
     draws = [power_law(u, 3) for u in np.linspace(0, 1, 7001)[:-1]]
     counts = np.bincount(draws) / len(draws)

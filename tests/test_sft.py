@@ -40,7 +40,8 @@ from s1lib.training.launch import (
     launch_all,
     seeded,
 )
-from s1lib.training.recipe import layout
+from s1lib.training.recipe import deviations, layout
+from s1lib.training.sft import train
 from s1lib.training.trainer import collate, make_trainer, row_loss
 
 ROOT = Path(__file__).parents[1]
@@ -270,6 +271,31 @@ def start(book: Profile, data: Path, output: Path, **kwargs) -> subprocess.Popen
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         **kwargs,
     )
+
+
+def test_adapters_are_merged_when_the_model_is_saved(tiny_model_path, data, tmp_path):
+    """Every matrix of the layers has moved by one of rank four; nothing else has."""
+    book = book_for(tiny_model_path, lora=4, learning_rate=1e-2, dtype="bfloat16")
+    assert "lora: 4 instead of 0 (changes the result)" in deviations(book)
+    train(book, data, tmp_path / "s1")
+    before, after = (
+        load_file(folder / "model.safetensors") for folder in (tiny_model_path, tmp_path / "s1")
+    )
+    assert before.keys() == after.keys()
+    moves = {name: after[name] - before[name].bfloat16().float() for name in after}
+    moved = {name: move for name, move in moves.items() if move.abs().max() > 0}
+    assert moved.keys() == {name for name in before if name.endswith("proj.weight")}
+    for move in moved.values():
+        sizes = torch.linalg.svdvals(move)
+        assert sizes[4] < 1e-3 * sizes[0]
+    log = pd.read_parquet(tmp_path / "s1" / "log.parquet")["loss"]
+    assert log.iloc[-1] < log.iloc[0]
+    assert not list((tmp_path / "s1").glob("adapter*"))
+
+
+def test_adapters_are_for_one_process(tiny_model_path):
+    with pytest.raises(RunError, match=r"set training\.processes to 1, or training\.lora to 0"):
+        layout(book_for(tiny_model_path, lora=4, processes=2), 40)
 
 
 def test_a_killed_run_goes_on_and_ends_in_the_same_weights(

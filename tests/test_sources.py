@@ -440,6 +440,25 @@ def test_a_local_folder_takes_the_place_of_the_hub(tmp_path: Path):
     assert [row["question"] for row in from_hub(SOURCES["s1-teasers"], read)] == ["Flip a coin?"]
 
 
+def test_a_copy_that_has_changed_is_read_as_it_is_now(tmp_path: Path):
+    """`datasets` caches local files by their path, and once gave the rows of the first reading."""
+    file = tmp_path / "simplescaling" / "s1-teasers" / "train.csv"
+    file.parent.mkdir(parents=True)
+    for question in ("Flip a coin?", "Roll a die?"):
+        pd.DataFrame([{"Question": question, "Answer": "Yes."}]).to_csv(file, index=False)
+        (row,) = from_hub(SOURCES["s1-teasers"], hub_loader(str(tmp_path)))
+        assert row["question"] == question
+
+
+def test_a_data_set_that_cannot_be_built_says_why(tmp_path: Path):
+    """Not that "an error occurred while generating the dataset"."""
+    folder = tmp_path / "simplescaling" / "s1-teasers"
+    folder.mkdir(parents=True)
+    (folder / "train.json").write_text('[{"Question": 1')
+    with pytest.raises(RunError, match=r"s1-teasers cannot be loaded \((?!An error occurred)"):
+        from_hub(SOURCES["s1-teasers"], hub_loader(str(tmp_path)))
+
+
 def test_a_smaller_pool_takes_the_first_rows_of_each_source_of_the_hub():
     many = [{"problem": f"What is {i}?", "solution": "x", "answer": "1"} for i in range(100)]
     book = load_profile("paper", questions__pool=70, questions__sources=("OmniMath",))

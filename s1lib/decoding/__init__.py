@@ -1,5 +1,6 @@
 """Budget forcing: the state machine, the record, and the backends that run it."""
 
+from s1lib.decoding.decoder import give_back
 from s1lib.decoding.forcing import Forcing
 from s1lib.decoding.load import load_decoder
 from s1lib.decoding.record import Generation, read_record, write_record
@@ -11,6 +12,7 @@ __all__ = [
     "Generation",
     "Sampling",
     "cells",
+    "give_back",
     "load_decoder",
     "read_record",
     "write_record",

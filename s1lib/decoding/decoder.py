@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+from weakref import WeakSet
 
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
@@ -33,6 +34,13 @@ Problems = Sequence[Problem | Prompt]
 Done = tuple[Job, Machine]
 TAIL = 16  # tokens at the end of a prompt, where a template may close thinking
 INTERVAL = 0.2 if sys.stderr.isatty() else 5.0
+_ALIVE: WeakSet[Decoder] = WeakSet()
+
+
+def give_back() -> None:
+    """Close all decoders of this process: whoever comes next finds the memory free."""
+    for decoder in list(_ALIVE):
+        decoder.close()
 
 
 class DecodeError(RunError):
@@ -73,6 +81,19 @@ class Decoder(ABC):
         self.ends, self.config = tuple(ends), config or {}
         self.delimiters = delimiters or delimiters_of(tokenizer)
         self.speed, self.paid = 0.0, 0
+        _ALIVE.add(self)
+
+    def close(self) -> None:  # noqa: B027
+        """Give back the memory that decoding takes, as the end of a `with` block does.
+
+        A decoder that is used again takes it anew.
+        """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @abstractmethod
     def run(self, jobs: list[Job], sampling: Sampling) -> Iterator[Done]:

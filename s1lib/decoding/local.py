@@ -58,6 +58,12 @@ class TorchDecoder(Decoder):
         known = model.config.get_text_config().vocab_size
         self.network = network_for(model, min(len(tokenizer), known), window)
 
+    def close(self) -> None:
+        """Drop the cache; the weights stay."""
+        self.network.clear()
+        if self.network.device.type == "cuda":
+            torch.cuda.empty_cache()
+
     def run(self, jobs: list[Job], sampling: Sampling) -> Iterator[Done]:
         if not jobs:
             return
@@ -117,13 +123,14 @@ class TorchDecoder(Decoder):
         return workers(self.network.device, jobs) if self.network.parallel else 1
 
 
-def fitting(network: Network, longest: int, rows: int) -> int:
+def fitting(network: Network, longest: int, rows: int, share: float = SHARE) -> int:
     """How many of `rows` sequences of `longest` tokens have room side by side.
 
+    `share` is what they may have of the free memory.
     Raises `RunError` if not even one has.
     """
     cost = longest * network.position_bytes
-    free = SHARE * (_free(network.device) + network.rows * network.columns * network.position_bytes)
+    free = share * (_free(network.device) + network.rows * network.columns * network.position_bytes)
     if cost <= 0 or rows * cost <= free:
         return rows
     each, left = f"{cost / 2**30:,.1f} GiB", f"{free / 2**30:,.1f} GiB"

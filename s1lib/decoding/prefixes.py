@@ -17,6 +17,8 @@ class Prefixes:
 
     def put(self, ids: Sequence[int], row: int, length: int) -> None:
         """Keep the first `length` positions of `row`, which belong to `ids`."""
+        if not (self.free or self.places):
+            return
         name = tuple(ids)
         place = self.places.pop(name, None)
         if place is None and not self.free:

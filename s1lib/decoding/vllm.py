@@ -3,23 +3,31 @@
 Needs the `cluster` extra. Budget forcing needs no fork of vLLM and no logits processor: a
 sequence whose machine forces ids goes back into the queue with them appended, and prefix caching
 makes that cost the forced ids alone. No sequence waits for another.
+
+An engine takes nearly all memory of a GPU, and a chapter compares several models. So engines take
+turns: one starts when its decoder is first used, and ends when another decoder or a training wants
+the GPU (`s1lib.decoding.decoder.give_back`).
 """
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from typing import Any
 
+import torch
 from transformers import PreTrainedTokenizerBase
 
 from s1lib.artifacts import RunError
 from s1lib.chat import Delimiters, model_path
-from s1lib.decoding.decoder import Decoder
+from s1lib.decoding.decoder import Decoder, give_back
 from s1lib.decoding.forcing import Machine
 from s1lib.decoding.jobs import Job, one_id_stops
 from s1lib.decoding.requests import request, take
 from s1lib.decoding.sampling import Sampling
+
+_SHARE = 0.9  # of the free memory; vLLM's own default, of all
 
 
 class VllmDecoder(Decoder):
@@ -38,30 +46,49 @@ class VllmDecoder(Decoder):
         delimiters: Delimiters | None = None,
         **options: Any,
     ) -> None:
-        try:
-            from vllm import LLM
-        except ImportError:
-            raise RunError("vLLM is not installed: pip install 's1lib[cluster]'") from None
+        if find_spec("vllm") is None:
+            raise RunError("vLLM is not installed: pip install 's1lib[cluster]'")
         super().__init__(name, tokenizer, window, answer_tokens, ends, delimiters, {"dtype": dtype})
-        gc.collect()  # an engine that nobody holds any more gives its memory back
-        llm = LLM(
-            model_path(name),
-            dtype=dtype,
-            max_model_len=window,
-            max_num_seqs=rows,
-            enable_prefix_caching=True,
+        self.options = {
+            "model": model_path(name),
+            "dtype": dtype,
+            "max_model_len": window,
+            "max_num_seqs": rows,
+            "enable_prefix_caching": True,
             **options,
-        )
-        self._engine, self._asked = llm.llm_engine, 0
-        size = llm.llm_engine.model_config.get_vocab_size()
-        self._beyond = range(len(tokenizer), size)
+        }
+        self._engine: Any = None
+        self._asked = 0
+
+    def close(self) -> None:
+        """End the engine, and with it the process that holds the GPU."""
+        if self._engine is not None:
+            self._engine.engine_core.shutdown()
+            self._engine = None
+            _empty()
+
+    def _start(self) -> None:
+        """Start the engine in what is free once all others have given back what they have."""
+        from vllm import LLM
+
+        give_back()
+        _empty()
+        share = {}
+        if torch.cuda.is_initialized():  # this process holds some of it, a reward model perhaps
+            free, total = torch.cuda.mem_get_info()
+            share = {"gpu_memory_utilization": round(_SHARE * free / total, 3)}
+        self._engine = LLM(**{**share, **self.options}).llm_engine
+        size = self._engine.model_config.get_vocab_size()
+        self._beyond = range(len(self.tokenizer), size)
 
     def run(self, jobs: list[Job], sampling: Sampling) -> Iterator[tuple[Job, Machine]]:
+        if self._engine is None:
+            self._start()
         running: dict[str, tuple[Job, Machine]] = {}
         try:
             yield from self._follow(running, jobs, sampling)
         finally:  # whoever stops reading leaves nothing in the engine
-            if running:
+            if running and self._engine is not None:
                 self._engine.abort_request(list(running))
 
     def _follow(
@@ -103,3 +130,10 @@ class VllmDecoder(Decoder):
         name = str(self._asked)
         running[name] = (job, machine)
         self._engine.add_request(name, {"prompt_token_ids": list(machine.ids)}, params)
+
+
+def _empty() -> None:
+    """Leave nothing on the GPU that nobody uses any more."""
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

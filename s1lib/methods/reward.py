@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _USER = "<|im_start|>user\n"
 _BREAK = re.compile(r"\n\n|<\|im_start\|>(?:\d+ steps left|answer)?")
+_SHARE = {"cuda": 0.3, "cpu": 0.9}  # of the free memory
 _UNKNOWN: Estimate = {"value": None, "n": 0, "ci95": None}
 
 Floats = NDArray[np.float64]
@@ -42,9 +43,9 @@ class Reward(Protocol):
 class RewardModel:
     """Probability that a trace ends in the right answer, shape [traces].
 
-    `kept` caches of traces are kept, so that a trace that goes on from one scored before costs
-    its new tokens only. Traces are at most `longest` tokens long. Raises `RunError` if the folder
-    holds no reward model.
+    `kept` caches of traces are kept, so that a trace that goes on from one scored before costs its
+    new tokens only; fewer where memory is short, of which a decoder wants its part, too. Traces are
+    at most `longest` tokens long. Raises `RunError` if the folder holds no reward model.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class RewardModel:
 
         from s1lib.decoding.checked import Unknown
         from s1lib.decoding.fast import Fast
+        from s1lib.decoding.local import fitting
 
         if not (Path(folder) / "config.json").is_file():
             raise RunError(f"{folder} has no reward model. Train it with: python -m s1lib run")
@@ -63,11 +65,13 @@ class RewardModel:
             str(folder), dtype=torch.float32
         ).to(device)
         try:
-            self.network, self.rows = Fast(judge.eval().model, judge.score, 1), rows
+            self.network = Fast(judge.eval().model, judge.score, 1)
         except Unknown as what:
             raise RunError(f"{folder} is no Qwen2 or Llama as trained here ({what})") from None
-        self.network.reserve(rows + kept, longest)
-        self.prefixes = Prefixes(self.network, rows, kept)
+        most = fitting(self.network, longest, rows + kept, _SHARE[device.type])
+        self.rows = rows if most == rows + kept else -(-most // 4)
+        self.network.reserve(most, longest)
+        self.prefixes = Prefixes(self.network, self.rows, most - self.rows)
         self.pauses = blank_lines(AutoTokenizer.from_pretrained(str(folder)))
 
     def __call__(self, traces: Sequences) -> Floats:

@@ -58,14 +58,18 @@ def hub_loader(folder: str = "", pins: Path | None = None) -> Loader:
                     names = [name.format(config=part.config, split=split) for name in part.files]
                     files = {split: [f"{base}{at}/{name}" for name in names]}
                     builder = "parquet" if names[0].endswith(".parquet") else "json"
-                    data = load_dataset(builder, data_files=files, split=split)
+                    named: dict[str, Any] = {"path": builder, "data_files": files}
                 else:
-                    data = load_dataset(path, part.config, split=split, revision=revision)
-                rows.extend(data)
+                    named = {"path": path, "name": part.config, "revision": revision}
+                # A copy is read as it is: the cache goes by its path, and would give the old rows.
+                rows.extend(load_dataset(**named, split=split, streaming=bool(folder)))
         except RunError:
             raise
         except Exception as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            first: BaseException = error  # `datasets` says what went wrong in the cause alone
+            while first.__cause__:
+                first = first.__cause__
+            reason = (str(first).strip().splitlines() or [type(first).__name__])[0]
             raise RunError(
                 f"{hub} cannot be loaded ({reason[:200]}): log in with `hf auth login`, or put "
                 "a copy under questions.folder"

@@ -13,7 +13,8 @@ from itertools import pairwise
 
 from s1lib.artifacts import RunError
 from s1lib.chat import model_path
-from s1lib.profile import Training
+from s1lib.profile import Profile, Training
+from s1lib.training.recipe import layout
 
 H100 = 989e12  # dense bf16 operations per second; the same on an H200
 GIB = 2**30
@@ -51,6 +52,15 @@ class Shape:
     def parameters(self) -> int:
         tables = self.vocabulary * self.hidden * (1 if self.tied else 2)
         return self.layers * self.layer + tables + self.hidden
+
+    def trained(self, recipe: Training) -> int:
+        """Parameters that a recipe trains: all, or those of LoRA's adapters.
+
+        An adapter of rank r beside a matrix of a rows and b columns has r (a + b).
+        """
+        h, a, k, m = self.hidden, self.attention, self.keys, self.mlp
+        sides = 2 * (h + a) + 2 * (h + k) + 3 * (h + m)
+        return self.layers * recipe.lora * sides if recipe.lora else self.parameters
 
 
 QWEN_32B = Shape(64, 5120, 27648, 40, 8, 152064)
@@ -120,15 +130,17 @@ def memory(
     """Peak memory of one process that trains on rows of `row_tokens`.
 
     Weights, gradients and AdamW's two moments are float32, sharded over the processes when there
-    are several. With `accumulation` above one, gradients of earlier rows are there all the time.
-    The peak is at the end of the forward pass, at the first layer that is recomputed, or at the
-    end of the backward pass, when all gradients are there.
+    are several. With LoRA so are those of the adapters, and all other weights have the recipe's
+    dtype (and no gradients, though the head's is counted). With `accumulation` above one, gradients
+    of earlier rows are there all the time. The peak is at the end of the forward pass, at the first
+    layer that is recomputed, or at the end of the backward pass, when all gradients are there.
     """
     shards, value = recipe.processes, 2 if recipe.dtype == "bfloat16" else 4
     tokens = row_tokens / recipe.sequence_parallel
     table = float(shape.vocabulary * shape.hidden)
-    full = 4.0 * shape.parameters / shards
-    early = full if accumulation > 1 else 4.0 * table / shards
+    full = 4.0 * shape.trained(recipe) / shards
+    frozen = float(value * shape.parameters) if recipe.lora else 0.0
+    early = full if accumulation > 1 or recipe.lora else 4.0 * table / shards
     layer = saved_per_token(shape, value) * tokens
     working = 4.0 * (2 * shape.mlp + shape.hidden) * tokens * value / 4
     moments = [(full, layer + working, 0.0)]
@@ -140,13 +152,29 @@ def memory(
         moments += [(early, shape.layers * layer, _logits(shape, tokens, value, gpu))]
     gradients, activations, logits = max(moments, key=sum)
     return Memory(
-        weights=full,
+        weights=full + frozen,
         optimizer=2 * full,
         gathered=2.0 * shape.layer * value if shards > 1 else 0.0,
         gradients=gradients,
         activations=activations,
         logits=logits,
     )
+
+
+def needed(book: Profile, shape: Shape, gpu: bool = True) -> Memory:
+    """Memory of a process that trains s1: its rows are full of samples as long as the longest of
+    the paper, or as the profile takes if that is less."""
+    recipe = book.training
+    longest = min(recipe.max_length, max(published_lengths(extra=500)))
+    rows = layout(book, book.selection.size).accumulation
+    return memory(shape, recipe, longest * recipe.micro_batch, rows, gpu)
+
+
+def disk(shape: Shape, recipe: Training, models: int = 1) -> float:
+    """Bytes that models take, float32, while one of them is trained: with it two checkpoints of
+    what is trained, weights and AdamW's two moments."""
+    checkpoints = 2 * 3 * shape.trained(recipe) if models else 0
+    return 4.0 * (models * shape.parameters + checkpoints)
 
 
 def saved_per_token(shape: Shape, value: int) -> float:

@@ -176,6 +176,9 @@ def launch_all(
     if not left:
         return {job.name: logs[job.name] for job in jobs}
     check_machines(left)
+    from s1lib.decoding import give_back
+
+    give_back()  # a decoder of this notebook may hold the GPU
     total = sum(steps[job.name] for job in left)
     lines = max(1, _LINES // len(left))
     with closing(_side_by_side(left, at_once)) as found:

@@ -24,6 +24,7 @@ PAPER: dict[str, object] = {
     "dtype": "bfloat16",
     "loss": "sequence",
     "overlong": "error",
+    "lora": 0,
     "checkpointing": True,
     "processes": 16,
     "micro_batch": 1,
@@ -43,6 +44,7 @@ MEANING = {
     "dtype": "of matrix products; weights and optimizer are float32",
     "loss": "mean over the tokens of a sequence, then over sequences",
     "overlong": "what happens to a sample beyond max_length",
+    "lora": "rank of the adapters beside all matrices of the layers; 0 trains all weights",
     "checkpointing": "recompute activations in the backward pass",
     "processes": "GPUs (or CPU processes)",
     "micro_batch": "sequences per row, on average; rows are balanced within a step",
@@ -69,6 +71,11 @@ def layout(book: Profile, samples: int) -> Layout:
             f"{recipe.processes} processes do not divide into groups of "
             f"{recipe.sequence_parallel}: change training.sequence_parallel"
         )
+    if recipe.lora and recipe.processes > 1:
+        raise RunError(
+            f"adapters are trained by one process, not {recipe.processes}: set training.processes "
+            "to 1, or training.lora to 0"
+        )
     accumulation, left = divmod(recipe.batch, groups * recipe.micro_batch)
     if left or not accumulation:
         raise RunError(
@@ -82,6 +89,13 @@ def layout(book: Profile, samples: int) -> Layout:
 def replicas(book: Profile, name: str) -> list[str]:
     """Names of a model's trainings, one for each training seed: `s1`, `s1-1`, `s1-2`, ..."""
     return [f"{name}-{seed}" if seed else name for seed in range(book.training.seeds)]
+
+
+def trained(book: Profile) -> list[str]:
+    """Names of all models that a book trains, on data sets and controls of chapters 05, 07, 09."""
+    parts = (f"n{n}" for n in book.ablations.examples)
+    compared = ("s1", "random", "diverse", "longest", "full", "cut", *parts)
+    return [*(one for name in compared for one in replicas(book, name)), "token", "step"]
 
 
 def identity(book: Profile, data: Path, model: str) -> dict[str, Any]:

@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from s1lib.artifacts import RunError, replace_folder
+from s1lib.artifacts import RunError, read_json, replace_folder
 from s1lib.chat import load_tokenizer, model_path
-from s1lib.decoding.record import Generation
+from s1lib.decoding import Generation, give_back
 from s1lib.progress import progress
+
+PART = 32_768  # tokens that go through at once: a batch of the laptop's, or a long trace
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,16 @@ def train(
     output: str | Path,
     *,
     epochs: int = 1,
-    learning_rate: float = 1e-3,
+    learning_rate: float | None = None,
     batch: int = 32,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Fine-tune a copy of `model` with a reward head; write it to `output` as safetensors.
 
-    Every trace weighs the same, however many steps it has. Rows of a batch have similar lengths.
-    Returns the log: step, loss (nats). Raises `RunError` if there are no traces.
+    Every trace weighs the same, however many steps it has. Rows of a batch have similar lengths,
+    and go through in parts of `PART` tokens. Without a `learning_rate` it is the one that the model
+    was trained with, or 1e-3 where nobody has said. Decoders give their memory back first. Returns
+    the log: step, loss (nats). Raises `RunError` if there are no traces.
     """
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
@@ -72,6 +76,7 @@ def train(
 
     if not traces:
         raise RunError("the reward model has no traces to learn from: sample more questions")
+    give_back()
     torch.manual_seed(seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     path = model_path(model)
@@ -81,22 +86,30 @@ def train(
         path, num_labels=1, dtype=torch.float32
     ).to(device)
     logging.set_verbosity(said)
+    if device.type == "cuda":  # traces of real models are long
+        judge.gradient_checkpointing_enable()
+        judge.train()
+    if learning_rate is None:
+        learning_rate = _rate(Path(path))
     batches = _batches(traces, batch, epochs, np.random.default_rng(seed))
     optimizer = torch.optim.AdamW(judge.parameters(), lr=learning_rate, weight_decay=0.01)
     warm = max(1, len(batches) // 10)
     schedule = get_linear_schedule_with_warmup(optimizer, warm, len(batches) + 1)
     log = []
     for step, rows in enumerate(progress(batches, "reward model"), start=1):
-        ids, weights, right = (part.to(device) for part in _padded(rows))
-        logits = judge.score(judge.model(input_ids=ids).last_hidden_state).squeeze(-1)
-        losses = cross_entropy(logits, right[:, None].expand_as(logits), reduction="none")
-        loss = (losses * weights).sum() / len(rows)
         optimizer.zero_grad()
-        loss.backward()
+        total = 0.0
+        for part in _parts(rows):
+            ids, weights, right = (one.to(device) for one in _padded(part))
+            logits = judge.score(judge.model(input_ids=ids).last_hidden_state).squeeze(-1)
+            losses = cross_entropy(logits, right[:, None].expand_as(logits), reduction="none")
+            loss = (losses * weights).sum() / len(rows)
+            loss.backward()
+            total += loss.item()
         torch.nn.utils.clip_grad_norm_(judge.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        log.append({"step": step, "loss": loss.item()})
+        log.append({"step": step, "loss": total})
     _save(judge, path, Path(output))
     return pd.DataFrame(log)
 
@@ -111,6 +124,18 @@ def _batches(
         parts = [order[i : i + size] for i in range(0, len(order), size)]
         found += [[traces[i] for i in parts[j]] for j in rng.permutation(len(parts))]
     return found
+
+
+def _parts(rows: Sequence[Trace]) -> list[Sequence[Trace]]:
+    """The rows of a batch in parts that hold `PART` tokens, padding included, or one row."""
+    size = max(1, PART // max(len(row.ids) for row in rows))
+    return [rows[i : i + size] for i in range(0, len(rows), size)]
+
+
+def _rate(model: Path) -> float:
+    """The learning rate of the recipe that a model was made with."""
+    job = model / "job.json"
+    return float(read_json(job)["recipe"]["learning_rate"]) if job.is_file() else 1e-3
 
 
 def _padded(rows: Sequence[Trace]) -> tuple[Any, Any, Any]:

@@ -30,6 +30,7 @@ from s1lib.chat import load_tokenizer, model_path
 from s1lib.profile import Profile, load_profile
 from s1lib.training.attention import settle
 from s1lib.training.data import load_samples
+from s1lib.training.fit import disk, read_shape
 from s1lib.training.recipe import deviations, identity, layout
 from s1lib.training.trainer import gather, make_trainer
 
@@ -76,16 +77,19 @@ def train(book: Profile, data: Path, output: Path, model_name: str = "") -> None
     trainer = make_trainer(book, plan, samples, tokenizer, model_path(model_name), staging)
     model: Any = trainer.model
     parameters = sum(p.numel() for p in model.parameters())
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     if state.is_main_process:
-        _check_disk(staging, parameters)
-        print(f"{parameters / 1e6:.2f} M parameters, {len(samples)} samples, {plan}", flush=True)
+        _check_disk(staging, disk(read_shape(model_name), recipe))
+        counts = f"{trained / 1e6:.2f} of {parameters / 1e6:.2f} M parameters"
+        print(f"{counts}, {len(samples)} samples, {plan}", flush=True)
     trainer.train(resume_from_checkpoint=checkpoint)
 
     final = staging / "final"
-    model = trainer.model
+    model = trainer.model  # wrapped by now
     weights = gather(model, keep=state.is_main_process)
     if state.is_main_process:
-        model.save_pretrained(final, state_dict=weights)
+        whole = model.get_base_model() if recipe.lora else model
+        whole.save_pretrained(final, state_dict=weights)
         tokenizer.save_pretrained(final)
         log = pd.DataFrame([row for row in trainer.state.log_history if "loss" in row])[LOG]
         write_table(final / "log.parquet", log)
@@ -155,14 +159,12 @@ def _prepare(staging: Path, job: dict[str, Any]) -> str | None:
     return checkpoint
 
 
-def _check_disk(folder: Path, parameters: int) -> None:
-    """Two checkpoints (weights and two moments, float32) and the final weights must fit."""
-    need = parameters * 4 * (2 * 3 + 1) / 1e9
-    free = shutil.disk_usage(folder).free / 1e9
-    if free < need:
+def _check_disk(folder: Path, needed: float) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed:
         raise RunError(
-            f"{folder} has {free:.1f} GB free and training needs {need:.1f} GB for checkpoints: "
-            "free space or choose another run folder"
+            f"{folder} has {free / 1e9:.1f} GB free and training needs {needed / 1e9:.1f} GB for "
+            "checkpoints: free space or choose another run folder"
         )
 
 

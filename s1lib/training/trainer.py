@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +208,7 @@ def make_trainer(
     model: str,
     folder: Path,
 ) -> BalancedTrainer:
-    """The trainer for `samples` (columns of `load_samples`), with weights in float32."""
+    """The trainer for `samples` (columns of `load_samples`); what it trains is float32."""
     recipe = book.training
     lengths = [len(ids) for ids in samples["input_ids"]]
     config = sft_config(book, plan, folder)
@@ -215,13 +216,15 @@ def make_trainer(
     attention.check_heads(shape.heads, shape.kv_heads, sharing)
     part = PartialState().process_index % sharing
     attention.share_rows(sharing)
-    config.model_init_kwargs = {"dtype": "float32", "attn_implementation": attention.NAME}
+    dtype = recipe.dtype if recipe.lora else "float32"  # what is not trained takes less room
+    config.model_init_kwargs = {"dtype": dtype, "attn_implementation": attention.NAME}
     return BalancedTrainer(
         model=model,
         args=config,
         train_dataset=samples,
         processing_class=tokenizer,
         data_collator=lambda rows: collate(rows, recipe.loss, part, sharing),
+        peft_config=adapters(recipe.lora) if recipe.lora else None,
         callbacks=[Journal(sum(lengths) / math.ceil(len(lengths) / recipe.batch))],
         sampler=StepSampler(
             lengths,
@@ -235,8 +238,24 @@ def make_trainer(
     )
 
 
-def gather(model: torch.nn.Module, keep: bool) -> dict[str, torch.Tensor]:
-    """All weights in float32 on the CPU, gathered one by one; empty where not to `keep`."""
+def adapters(rank: int) -> Any:
+    """LoRA beside all matrices of the layers, not the tables. `RunError` where peft is missing."""
+    if find_spec("peft") is None:
+        raise RunError("training.lora needs peft: pip install 's1lib[cluster]'")
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+
+
+def gather(model: Any, keep: bool) -> dict[str, torch.Tensor]:
+    """All weights in float32 on the CPU, gathered one by one; empty where not to `keep`.
+
+    Adapters are merged first: whoever reads the model later need not know of them.
+    """
+    if hasattr(model, "merge_and_unload"):
+        model = model.cpu().float().merge_and_unload()
     weights = {}
     for name, value in model.state_dict().items():
         whole = value.full_tensor() if isinstance(value, DTensor) else value

@@ -1,0 +1,1 @@
+"""What a dress rehearsal is played with: data, models and servers, small."""
