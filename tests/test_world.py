@@ -156,7 +156,7 @@ def traces(problems: int, each: int = 16) -> list[list[tuple[int, bool]]]:
     """Lines and correctness of the teacher's traces, question by question."""
     rng, found = random.Random(10), []
     for _ in range(problems):
-        problem = make_problem(rng, rng.choice(list(FAMILIES)), 3, 14)
+        problem = make_problem(rng, rng.choice(list(FAMILIES)), 3, 12)
         looks = [
             solve(problem, random.Random(f"{k}/{problem.question}"), TEACHER) for k in range(each)
         ]
@@ -175,7 +175,7 @@ def test_wrong_traces_of_a_question_are_longer_than_right_ones() -> None:
 
 
 def test_the_longer_a_trace_the_less_often_it_is_right() -> None:
-    looks = sorted(look for question in traces(150) for look in question)
+    looks = sorted(look for question in traces(600) for look in question)
     quarter = len(looks) // 4
     shares = [mean(ok for _, ok in looks[k * quarter : (k + 1) * quarter]) for k in range(4)]
     assert shares == sorted(shares, reverse=True) and shares[0] - shares[3] > 0.1
