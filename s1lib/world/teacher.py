@@ -44,11 +44,11 @@ class Habits:
     misread: float = 0.01
     often: float = 0.3
     haste: float = 0.15
-    rest: float = 4.0
+    rest: float = 5.0
     sense: float = 0.8
     sure: float = 0.0
-    further: float = 0.3
-    give_up: float = 0.45
+    further: float = 0.25
+    give_up: float = 0.35
 
 
 TEACHER = Habits()
