@@ -1,48 +1,62 @@
-"""The pretraining corpus: mostly brief answers, some worked in full, none that look twice.
+"""The pretraining corpus: mostly brief answers, some worked in full, hardly any that look twice.
 
 A base model trained on it answers as an instruct model does, in a few lines and with its best
-guess. It has seen what thinking consists of, whole workings and answers compared, but no trace that
-looks again; so fine-tuning on 1,000 traces has to elicit it, which is what the paper claims for its
-own base model.
+guess. It has seen all that thinking consists of, but rarely; so fine-tuning on 1,000 traces has to
+elicit it, which is what the paper claims for its own base model.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 from s1lib.world.families import FAMILIES, Problem, make_problem
-from s1lib.world.teacher import compare, gist, letter, look, so
+from s1lib.world.teacher import TEACHER, compare, gist, letter, look, so, solve
 
 END_OF_TEXT = "<|endoftext|>"
 LONGEST = 16
-CHAT = 0.4
-KINDS = {"brief": 0.8, "full": 0.05, "weighed": 0.15}
-"""Of the documents in plain text."""
+CHAT, WEIGHED = 0.4, 0.07
+WAYS = {"brief": 0.88, "full": 0.08, "careful": 0.04}
+"""How a question on a sheet is answered, whatever stands before it."""
 CHOICE = 0.3
 
 
 def documents(seed: int | str) -> Iterator[str]:
-    """Endless documents; the same seed gives the same ones."""
+    """Endless documents; the same seed gives the same ones.
+
+    Conversations of one brief answer; sheets of up to three questions, each solved in its own way,
+    so that an example does not tell how the next question will be answered; answers weighed.
+    """
     rng = random.Random(f"corpus/{seed}")
-    names = list(FAMILIES)
     while True:
-        problem = make_problem(rng, rng.choice(names), 1, LONGEST)
-        options = draw_options(problem, rng) if rng.random() < CHOICE else None
-        question = with_options(problem.question, options)
-        if rng.random() < CHAT:
+        kind = rng.random()
+        if kind < WEIGHED:
+            yield f"{weighed(rng)}\n{END_OF_TEXT}"
+        elif kind < WEIGHED + CHAT:
+            question, problem, options = draw(rng)
             said = f"{brief(problem, options, rng)}<|im_end|>\n"
             yield (
                 f"<|im_start|>user\n{question}<|im_end|>\n"
                 f"<|im_start|>assistant\n{said}{END_OF_TEXT}"
             )
         else:
-            kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
-            if kind == "weighed":
-                yield f"{weighed(rng)}\n{END_OF_TEXT}"
-                continue
-            said = {"brief": brief, "full": full}[kind](problem, options, rng)
-            yield f"{question}\n\n{said}\n{END_OF_TEXT}"
+            solved = [solution(rng) for _ in range(rng.choice((1, 1, 2, 3)))]
+            yield "\n\n".join(solved) + f"\n{END_OF_TEXT}"
+
+
+def draw(rng: random.Random) -> tuple[str, Problem, list[str] | None]:
+    """A question of any family, with options now and then."""
+    problem = make_problem(rng, rng.choice(list(FAMILIES)), 1, LONGEST)
+    options = draw_options(problem, rng) if rng.random() < CHOICE else None
+    return with_options(problem.question, options), problem, options
+
+
+def solution(rng: random.Random) -> str:
+    """A question and its answer, brief, in full, or as a trace that looks again."""
+    question, problem, options = draw(rng)
+    way = {"brief": brief, "full": full, "careful": careful}
+    return f"{question}\n\n{way[rng.choices(list(WAYS), WAYS.values())[0]](problem, options, rng)}"
 
 
 def brief(problem: Problem, options: list[str] | None, rng: random.Random) -> str:
@@ -70,6 +84,14 @@ def weighed(rng: random.Random) -> str:
         said, standing, sure = compare(str(new), standing, sure)
         lines.append(f"{said} {so(standing, None)}")
     return "\n\n".join(lines)
+
+
+def careful(problem: Problem, options: list[str] | None, rng: random.Random) -> str:
+    """A trace as the teacher's that looks at least twice and ends right."""
+    while True:
+        text, answer = solve(problem, rng, replace(TEACHER, rest=0.0), options)
+        if answer == right(problem, options):
+            return f"{text}\n\n{_end(problem, options, rng)}"
 
 
 def right(problem: Problem, options: list[str] | None) -> str:
