@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import re
@@ -231,10 +232,27 @@ def test_no_document_and_no_source_holds_a_benchmark_question_but_for_leaks() ->
     assert sum(question in exam for question in pool) < 25
 
 
-def test_no_document_looks_twice_and_some_compare() -> None:
+def test_documents_look_twice_far_more_seldom_than_the_teacher() -> None:
+    again = re.compile(r"\n(?:Wait|Alternatively|Hmm),")
     texts = list(islice(corpus.documents(2), 3000))
-    assert not [text for text in texts if {"Wait,", "Hmm,", "Alternatively,"} & set(text.split())]
-    assert 0.05 < mean(text.startswith("Now ") for text in texts) < 0.15
+    rng = random.Random(3)
+    mine = [
+        solve(make_problem(rng, rng.choice(list(FAMILIES)), 3, 12), rng, TEACHER)[0]
+        for _ in range(500)
+    ]
+    looks = [mean(bool(again.search(text)) for text in some) for some in (texts, mine)]
+    assert looks[0] < 0.06 < 0.5 < looks[1]
+
+
+def test_how_a_question_on_a_sheet_is_answered_says_nothing_about_the_next() -> None:
+    pairs = Counter()
+    for text in islice(corpus.documents(6), 30_000):
+        parts = [part.count("\n\n") > 3 for part in re.split(r"Answer: \w+\n\n", text)]
+        pairs.update(itertools.pairwise(parts))
+    after_long, after_brief = (
+        pairs[first, True] / (pairs[first, True] + pairs[first, False]) for first in (True, False)
+    )
+    assert abs(after_long - after_brief) < 0.03
 
 
 def test_the_tokenizer_gives_back_what_it_is_given_and_spells_numbers() -> None:
