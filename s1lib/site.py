@@ -28,6 +28,7 @@ from s1lib.claims import ledger, markdown
 from s1lib.profile import NAMES, load_profile
 from s1lib.results import read_all
 from s1lib.run.notebooks import Notebook, clean, plain, read_notebook, tags, write_notebook
+from s1lib.students import for_students
 
 PAGES = Path(__file__).parents[1] / "jupyter_book"
 _NEEDED_OF_MATHJAX = ("tex-chtml.js", "output", "input")
@@ -238,6 +239,7 @@ def _stage(profile: str, run: Path, notebooks: list[Path], pages: Path, stage: P
     shutil.copytree(pages, stage, ignore=shutil.ignore_patterns("_build", ".*"))
     run_at = {file.name: file for file in notebooks}
     for source in _sources(pages):
+        write_notebook(for_students(read_notebook(source)), stage / "students" / source.name)
         if source.name not in run_at:
             seconds = _status(run, source.name[:2]).get("seconds")
             page = not_run(read_notebook(source), source.name, profile, seconds)
@@ -249,6 +251,8 @@ def _stage(profile: str, run: Path, notebooks: list[Path], pages: Path, stage: P
 
     facts = read_all(run)
     generated = stage / "generated"
+    handed_out = [f"{{download}}`{s.stem} </students/{s.name}>`" for s in _sources(pages)]
+    write_text(generated / "students.md", ",\n".join(handed_out) + ".\n")
     write_text(generated / "status.md", status_table(run))
     rows = ledger(facts)
     write_text(generated / "claims.md", markdown(rows))
@@ -326,7 +330,9 @@ def _prune(site: Path) -> None:
     (site / ".buildinfo").unlink(missing_ok=True)
     for page in site.glob("bibliography.html"):
         text = page.read_text(encoding="utf-8")
-        write_text(page, text.replace(' role="list" class="citation-list"', ""))
+        write_text(
+            page, text.replace(' role="list" class="citation-list"', ' class="citation-list"')
+        )
 
 
 def _duration(seconds: float | None) -> str:

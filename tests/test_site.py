@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import shlex
@@ -21,10 +22,20 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from s1lib import site
 from s1lib.__main__ import COMMANDS
 from s1lib.artifacts import RunError, write_facts, write_json
+from s1lib.decoding.record import Generation
+from s1lib.decoding.timeline import timeline
+from s1lib.training.data import mask_html
 
 REPOSITORY = "https://github.com/someone/s1"
 PLOT = """<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20"><rect width="40"
 height="20" fill="teal"/></svg>"""
+
+
+class Letters:
+    """As much of a tokenizer as a timeline asks for."""
+
+    def decode(self, ids: list[int]) -> str:
+        return "".join(chr(96 + one) for one in ids)
 
 
 def executed(title: str) -> nbformat.NotebookNode:
@@ -41,6 +52,9 @@ def executed(title: str) -> nbformat.NotebookNode:
             {**display, "data": {"text/html": "<table><tr><td>$2 and $3, $x^2$</td></tr></table>"}}
         ),
     ]
+    generation = Generation("a", (1,), (5, 6), (1, 2), (3, 4), forced=(0, 1))
+    for html in (timeline(generation, Letters()), mask_html([("masked", False), ("not", True)])):
+        outputs.append(nbformat.from_dict({**display, "data": {"text/html": html}}))
     prices = "About $620, by batches $310 ($0.50 each), so $5 or $6."
     cells = [
         new_markdown_cell(f"# {title}\n\nA chapter {{cite:p}}`muennighoff2025s1` with $x^2$."),
@@ -236,6 +250,45 @@ def test_no_page_is_wider_than_a_small_screen(book, browser, width):
     assert [page for page in pages if browser.open(book / page)["wide"] > 0] == []
 
 
+# Elements whose own text is fainter than WCAG's 4.5 to 1 against what is behind it.
+FAINT = """JSON.stringify([...document.querySelectorAll("article *")].filter(e => {
+  const own = [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
+  return own && e.checkVisibility() && !e.closest("svg, mjx-container, .headerlink");
+}).map(e => {
+  const rgba = (text) => text.match(/[0-9.]+/g).map(Number);
+  const light = (some) => some.slice(0, 3).map(v => v / 255)
+    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  let behind = e;
+  const background = () => rgba(getComputedStyle(behind).backgroundColor);
+  while (behind.parentElement && background()[3] === 0) behind = behind.parentElement;
+  const [low, high] = [light(rgba(getComputedStyle(e).color)), light(background())].sort();
+  return [e.outerHTML.slice(0, 80), (high + 0.05) / (low + 0.05)];
+}).filter(([_, ratio]) => ratio < 4.5))"""
+
+
+@browser_needed
+@pytest.mark.parametrize("dark", [False, True])
+def test_what_notebooks_wrote_as_html_is_readable_in_both_modes(book, browser, dark):
+    """In dark mode the timeline's caption stood at 1.7 to 1, masked tokens at 2.5."""
+    browser.dark(dark)
+    try:
+        browser.size(1280, 900)
+        told = browser.open(book / "notebooks" / "06_budget_forcing.html")
+        assert browser.run("document.documentElement.dataset.theme") == ["light", "dark"][dark]
+        if "S1_TEST_SITE" not in os.environ:
+            assert "tokens: sampled" in told["text"] and "masked" in told["text"]
+        assert json.loads(browser.run(FAINT)) == []
+    finally:
+        browser.dark(False)
+
+
+def test_the_bibliography_is_no_list_without_items(book):
+    """Of its entries none is an item, which is a serious fault to axe."""
+    page = (book / "bibliography.html").read_text(encoding="utf-8")
+    assert 'class="citation-list"' in page and not re.search('role="list"[^>]*citation', page)
+
+
 def test_a_page_shows_neither_times_nor_half_drawn_bars_nor_injected_paths(book):
     text = (book / "notebooks" / "06_budget_forcing.html").read_text(encoding="utf-8")
     if "S1_TEST_SITE" not in os.environ:
@@ -257,11 +310,9 @@ def test_a_described_picture_keeps_its_description():
 
 def test_links_work_in_jupyter_and_on_the_site():
     notebook = executed("Title")
-    notebook.cells[
-        0
-    ].source += "See [choices](../jupyter_book/choices.md), [six](06_forcing.ipynb)."
+    notebook.cells[0].source = "[Choices](../jupyter_book/choices.md), [six](06_forcing.ipynb)."
     text = site.for_readers(notebook, "x")["cells"][0]["source"]
-    assert text.endswith("[Choices](../choices.md), [six](06_forcing.ipynb).")
+    assert text == "[Choices](../choices.md), [six](06_forcing.ipynb)."
 
 
 def test_a_chapter_that_has_not_run_is_a_page_that_says_so_and_what_makes_it(book):
