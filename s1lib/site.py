@@ -47,21 +47,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--repository", default="", metavar="URL", help="where source, edit and launch links lead"
     )
+    parser.add_argument(
+        "--single", action="store_true", help="make one page of it, to print, in <run>/single"
+    )
     parser.add_argument("--whole", action="store_true", help="fail if a chapter has not been run")
 
 
 def main(args: argparse.Namespace) -> int:
     run = load_profile(args.profile, args.run).run
-    page = build(args.profile, run, repository=args.repository, whole=args.whole)
+    wanted = {"repository": args.repository, "whole": args.whole, "single": args.single}
+    page = build(args.profile, run, **wanted)
     there, chapters = len(_executed(run)), len(_sources(PAGES))
     print(f"The book is built, {there} of {chapters} chapters. Open it in a browser: {page}")
     return 0
 
 
 def build(
-    profile: str, run: Path, pages: Path = PAGES, repository: str = "", whole: bool = False
+    profile: str,
+    run: Path,
+    pages: Path = PAGES,
+    repository: str = "",
+    whole: bool = False,
+    single: bool = False,
 ) -> Path:
-    """Build the site of `run` and return its first page, `<run>/site/index.html`.
+    """Build the site of `run` and return its first page, `<run>/site/index.html`, or the `single`
+    page that holds all others, `<run>/single/intro.html`.
 
     A chapter that has not run is a page that says so, and an error if the `whole` book is wanted.
     With the address of a `repository`, pages lead to their source there and can be launched.
@@ -82,14 +92,15 @@ def build(
         _stage(profile, run, notebooks, pages, stage)
         if repository:
             _link_to(repository, stage)
-        site = _jupyter_book(stage)
+        site = _jupyter_book(stage, "singlehtml" if single else "html")
         _prune(site)
-        check_links(site)
+        if not single:  # whose theme leads to the search and index that one page has not
+            check_links(site)
         fence(site)
-        replace_folder(site, run / "site")
+        replace_folder(site, run / ("single" if single else "site"))
     finally:
         shutil.rmtree(stage, ignore_errors=True)
-    return run / "site" / "index.html"
+    return run / "single" / "intro.html" if single else run / "site" / "index.html"
 
 
 def for_readers(notebook: Notebook, name: str) -> Notebook:
@@ -306,10 +317,10 @@ def _about(profile: str, run: Path) -> str:
     return measured + ".\n"
 
 
-def _jupyter_book(stage: Path) -> Path:
+def _jupyter_book(stage: Path, builder: str) -> Path:
     call = "from jupyter_book.cli.main import main; main()"
     command = [sys.executable, "-c", call, "build", str(stage)]
-    flags = ["-W", "-n", "--keep-going", "--path-output", str(stage)]
+    flags = ["--builder", builder, "-W", "-n", "--keep-going", "--path-output", str(stage)]
     done = subprocess.run([*command, *flags], capture_output=True, text=True)
     if done.returncode:
         log = plain(done.stdout + done.stderr)
@@ -317,7 +328,7 @@ def _jupyter_book(stage: Path) -> Path:
         first = (trouble or log.splitlines() or ["it said nothing"])[0].strip()
         first = first.replace(f"{stage}/", "").replace(f"{stage.resolve()}/", "")
         raise RunError(f"Jupyter Book stopped ({len(trouble)} warnings); the first: {first}")
-    return stage / "_build" / "html"
+    return stage / "_build" / builder
 
 
 def _prune(site: Path) -> None:

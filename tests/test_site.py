@@ -325,6 +325,16 @@ def test_a_chapter_that_has_not_run_is_a_page_that_says_so_and_what_makes_it(boo
     assert "parameters" not in page and "Traceback" not in page
 
 
+def test_the_book_is_one_page_to_print(tmp_path):
+    page = site.build("laptop", a_run(tmp_path / "run"), single=True)
+    text = page.read_text(encoding="utf-8")
+    assert page == tmp_path / "run" / "single" / "intro.html" and site.POLICY in text
+    for part in ("05. Fine-tuning", "06. Forcing", "Bibliography", "Troubleshooting"):
+        assert len(re.findall(rf"<h2>{part}", text)) == 1
+    pictures = re.findall(r'<img[^>]* src="([^"]+)"', text)
+    assert pictures and all((page.parent / name).is_file() for name in pictures)
+
+
 def test_the_whole_book_is_not_built_from_a_part(tmp_path):
     with pytest.raises(RunError, match=r"has no 01_collection.ipynb\. Make it with: python -m s1"):
         site.build("laptop", a_run(tmp_path / "run"), whole=True)
