@@ -12,43 +12,57 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from s1lib.faithful.families import FAMILIES, Problem, make_problem
-from s1lib.faithful.teacher import LOOKS, TEACHER, compare, letter, look, so, solve
+from s1lib.faithful.teacher import TEACHER, compare, gist, letter, look, so, solve
 
 END_OF_TEXT = "<|endoftext|>"
 LONGEST = 16
-CHAT = 0.4
-KINDS = {"brief": 0.6, "full": 0.25, "weighed": 0.11, "careful": 0.04}
-"""Of the documents in plain text."""
+CHAT, WEIGHED = 0.4, 0.07
+WAYS = {"brief": 0.88, "full": 0.08, "careful": 0.04}
+"""How a question on a sheet is answered, whatever stands before it."""
 CHOICE = 0.3
 
 
 def documents(seed: int | str) -> Iterator[str]:
-    """Endless documents; the same seed gives the same ones."""
+    """Endless documents; the same seed gives the same ones.
+
+    Conversations of one brief answer; sheets of up to three questions, each solved in its own way,
+    so that an example does not tell how the next question will be answered; answers weighed.
+    """
     rng = random.Random(f"corpus/{seed}")
-    names = list(FAMILIES)
     while True:
-        problem = make_problem(rng, rng.choice(names), 1, LONGEST)
-        options = draw_options(problem, rng) if rng.random() < CHOICE else None
-        question = with_options(problem.question, options)
-        if rng.random() < CHAT:
+        kind = rng.random()
+        if kind < WEIGHED:
+            yield f"{weighed(rng)}\n{END_OF_TEXT}"
+        elif kind < WEIGHED + CHAT:
+            question, problem, options = draw(rng)
             said = f"{brief(problem, options, rng)}<|im_end|>\n"
             yield (
                 f"<|im_start|>user\n{question}<|im_end|>\n"
                 f"<|im_start|>assistant\n{said}{END_OF_TEXT}"
             )
         else:
-            kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
-            if kind == "weighed":
-                yield f"{weighed(rng)}\n{END_OF_TEXT}"
-                continue
-            said = {"brief": brief, "full": full, "careful": careful}[kind](problem, options, rng)
-            yield f"{question}\n\n{said}\n{END_OF_TEXT}"
+            solved = [solution(rng) for _ in range(rng.choice((1, 1, 2, 3)))]
+            yield "\n\n".join(solved) + f"\n{END_OF_TEXT}"
+
+
+def draw(rng: random.Random) -> tuple[str, Problem, list[str] | None]:
+    """A question of any family, with options now and then."""
+    problem = make_problem(rng, rng.choice(list(FAMILIES)), 1, LONGEST)
+    options = draw_options(problem, rng) if rng.random() < CHOICE else None
+    return with_options(problem.question, options), problem, options
+
+
+def solution(rng: random.Random) -> str:
+    """A question and its answer, brief, in full, or as a trace that looks again."""
+    question, problem, options = draw(rng)
+    way = {"brief": brief, "full": full, "careful": careful}
+    return f"{question}\n\n{way[rng.choices(list(WAYS), WAYS.values())[0]](problem, options, rng)}"
 
 
 def brief(problem: Problem, options: list[str] | None, rng: random.Random) -> str:
     """The first and the last line of a way, and the answer."""
     lines, answer = look(problem, rng.random() < 0.5)
-    said = [lines[0], lines[-1]] if len(lines) > 1 else lines
+    said = gist(lines)
     if options:
         said = [*said, so(answer, options)]
     return "\n\n".join([*said, _end(problem, options, rng)])
@@ -61,14 +75,14 @@ def full(problem: Problem, options: list[str] | None, rng: random.Random) -> str
 
 
 def weighed(rng: random.Random) -> str:
-    """Answers side by side and what most of them say, without a question: how to compare."""
-    lines = []
+    """Answers beside those before them, without a question: how to compare."""
+    answer = standing = str(rng.randrange(10 ** rng.choice((1, 2, 3, 3))))
+    lines, sure = [], False
     for _ in range(rng.randint(2, 6)):
-        one = rng.randrange(10 ** rng.choice((1, 2, 3, 3)))
-        pool = [str(one), str(abs(one + rng.choice((1, -1, 2, 10, -10)))), str(rng.randrange(1000))]
-        found = rng.choices(pool, (0.6, 0.25, 0.15), k=rng.randint(2, LOOKS + 1))
-        said, most = compare(found)
-        lines.append(f"{said} {so(most, None)}" if most else said)
+        near = abs(int(answer) + rng.choice((1, -1, 2, 10, -10)))
+        new = rng.choices((answer, standing, near, rng.randrange(1000)), (0.4, 0.2, 0.25, 0.15))[0]
+        said, standing, sure = compare(str(new), standing, sure)
+        lines.append(f"{said} {so(standing, None)}")
     return "\n\n".join(lines)
 
 
@@ -89,7 +103,7 @@ def _end(problem: Problem, options: list[str] | None, rng: random.Random) -> str
 
 
 def draw_options(problem: Problem, rng: random.Random) -> list[str]:
-    """Four options: the answer and what slips near it, of one unit or ten, would give."""
+    """Four options: the answer and numbers near it."""
     answer = int(problem.answer)
     options = {answer}
     while len(options) < 4:

@@ -29,7 +29,7 @@ class Dice(Family):
     def slow(self, p: Params, pen: Pen) -> int:
         found = 0
         for i in range(max(1, p["s"] - p["m"] - 2), min(p["n"], p["s"] - 1) + 1):
-            j = pen.of(p["s"] - i)
+            j = p["s"] - i
             found += j <= p["m"]
             pen.say(f"{p['s']} - {i} = {j}" + (f", {found}" if j <= p["m"] else ", no"))
         return self._others(p, found, pen)
@@ -107,7 +107,7 @@ class Multiples(Family):
                 twice = other and x % other == 0
                 found += not twice
                 pen.say(f"{x}, " + ("seen" if twice else f"{found}"))
-                x = pen.of(x + step)
+                x = x + step
         return pen(f"{p['n']} - {found}", p["n"] - found)
 
     def fast(self, p: Params, pen: Pen) -> int:

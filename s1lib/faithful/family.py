@@ -11,7 +11,7 @@ Params = dict[str, Any]
 
 
 class Family:
-    """A kind of question with two ways to solve it, both exact with a pen that never slips.
+    """A kind of question with two ways to solve it, both exact.
 
     `slow` goes step by step; `fast` sees a shortcut, which takes fewer lines or harder sums, and
     now and then a condition that must be minded. `draw` picks parameters for which the slow way

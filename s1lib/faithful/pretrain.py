@@ -30,7 +30,7 @@ PHRASES = (
     *(" + ", " - ", " · ", " = ", " / ", ") ", ", ", "x^", "So the answer is ", "So it is "),
     *("This takes long, so by a shortcut", "another way", "once more", ": option "),
     *("Now ", ", before ", " and ", "the same", "not the same", "more often ", "I keep "),
-    "Twice at once: ",
+    *("Twice at once: ", " twice"),
 )
 """What a trace consists of costs one token. BPE alone would never join words and spaces."""
 TEMPLATE = (
@@ -258,7 +258,7 @@ library_name: transformers
 {recipe["hidden"]}, {recipe["heads"]} heads, one key-value head, window {WINDOW}.
 
 - **Corpus**: `s1lib.faithful.corpus`, procedural problems answered in a few lines, some of them
-  worked in full, few with a second look; {recipe["tokens"]:,} tokens, never repeated; seed
+  worked out, few with a second look; {recipe["tokens"]:,} tokens, never repeated; seed
   {recipe["seed"]}.
 - **Final loss**: {facts["log"][-1]["loss"]} nats per token (curve in `training.json`).
 - **Optimizer**: Muon on matrices at {recipe["muon_rate"]}, AdamW on the rest at
@@ -274,12 +274,12 @@ the book, and of no other use.
 
 
 def _began(facts: dict[str, Any]) -> str:
-    if "before" not in facts:
-        return ""
-    first = facts["before"]
-    return f"""
-- **Went on from** a model of {first["recipe"]["tokens"]:,} tokens ({first["minutes"]} minutes,
-  {first["device"]}, `{first["command"]}`), whose corpus looked twice in other words."""
+    said = ""
+    while facts := facts.get("before", {}):
+        said += f"""
+- **Went on from** a model of {facts["recipe"]["tokens"]:,} tokens ({facts["minutes"]} minutes,
+  {facts["device"]}), whose corpus was an earlier one."""
+    return said
 
 
 def load_tokenizer(folder: Path) -> Qwen2Tokenizer:

@@ -9,7 +9,7 @@ from s1lib.faithful.family import Family, Params
 from s1lib.faithful.pen import Pen
 
 TRIES = 30
-"""After so many candidates a solver who has slipped past the right one takes the last."""
+"""After so many candidates a solver who has misread takes the last."""
 
 
 class Colony(Family):
@@ -260,7 +260,7 @@ class Runners(Family):
     def slow(self, p: Params, pen: Pen) -> int:
         a, b = p["p"], p["q"]
         for _ in range(TRIES):
-            ahead = pen.of(a + p["u"])
+            ahead = a + p["u"]
             first = f"{a} + {p['u']} = {ahead}, "
             b = pen(f"{b} + {p['v']}", b + p["v"], first, lambda v: v == ahead)  # noqa: B023
             a = ahead

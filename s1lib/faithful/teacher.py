@@ -1,11 +1,13 @@
 """The scripted teacher: writes thinking traces that try, doubt, compare and start again.
 
-It plays the part that Gemini plays in the paper. It solves a question step by step or by a
-shortcut, states an answer, and may look again, the sooner the longer its working was: "Wait" and
-once more, "Alternatively" and the other way. It writes the new answer beside those before it: what
-most of them say stands, and two that differ call for a third look; now and then it keeps what it
-has. Every line can hold a slip, so long ways go wrong more often than short ones, and what goes
-wrong takes longer: wrong traces are the longer ones.
+It plays the part that Gemini plays in the paper. It takes a first, brief look at a question, with
+all steps but the first and the last in its head, and states an answer. Then it may look again, the
+sooner the more steps there are, now line by line: "Wait" and once more, "Alternatively" and the
+other way. It writes the new answer beside the one that stands: an answer found twice in a row is
+settled, and two that differ call for another look, but now and then it trusts the latest. In every
+look it can misread a number of the question, on a bad day often, so that long questions go wrong
+more often, and what goes wrong takes longer, since answers that differ are looked at again: wrong
+traces are the longer ones.
 
 Steps of a trace are separated by blank lines.
 """
@@ -14,43 +16,39 @@ from __future__ import annotations
 
 import json
 import random
-from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from s1lib.faithful.families import Problem, rebuild
+from s1lib.faithful.families import Params, Problem, rebuild
 from s1lib.faithful.pen import Pen
 
 PATIENCE = 40
 """After so many lines the teacher takes what it has."""
-LOOKS = 3
-"""So many earlier answers stand beside the latest one."""
+SLIPS = (1, -1, 2, -2, 10, -10)
 
 
 @dataclass(frozen=True)
 class Habits:
     """How the solver works; probabilities, but for `rest`.
 
-    `slow`: the first look goes step by step. `stray`: it begins so and then turns to the shortcut.
-    `bad_day`: the slips of this trace come `often`. `slip`, `notice`, `haste`: see `Pen`.
-    `rest`: lines after which a first answer is looked at again in one case of two; zero means
-    always. `sense`: a wrong one is looked at for being wrong; `sure`: it never is. `further`: one
-    more look although most agree. `give_up`: they differ, and the answer that stood is kept.
-    `recap`: the answer is said once more.
+    `slow`: the first look goes step by step. `misread`: for each step of a look the chance that a
+    number of the question is misread in it; `bad_day`: this trace misreads `often`. `haste`: a look
+    overlooks a condition. `rest`: steps after which a first answer is looked at again in one case
+    of two; after twice as many in four of five; zero means always. `sense`: a wrong one is looked
+    at for being wrong; `sure`: it never is. `further`: one more look although it is settled.
+    `give_up`: two differ, and the latest is trusted.
     """
 
-    slow: float = 0.8
-    stray: float = 0.15
-    bad_day: float = 0.5
-    slip: float = 0.01
-    often: float = 0.36
-    notice: float = 0.2
+    slow: float = 0.5
+    bad_day: float = 0.45
+    misread: float = 0.01
+    often: float = 0.3
     haste: float = 0.15
-    rest: float = 4.0
+    rest: float = 5.0
     sense: float = 0.8
     sure: float = 0.0
-    further: float = 0.12
-    give_up: float = 0.2
-    recap: float = 0.3
+    further: float = 0.25
+    give_up: float = 0.35
 
 
 TEACHER = Habits()
@@ -76,54 +74,83 @@ def solve(
     """A thinking trace and the answer that it ends in (a letter where there are `options`)."""
     slow = rng.random() < habits.slow
     if rng.random() < habits.bad_day:
-        habits = replace(habits, slip=habits.often)
-    steps, found = [] if slow else _stray(problem, rng, habits), list[str]()
+        habits = replace(habits, misread=habits.often)
+    steps: list[str] = []
     while True:
         lines, answer = look(problem, slow, rng, habits)
-        steps += lines
-        found.insert(0, answer)
-        if len(found) == 1:
-            standing = answer
-            again = rng.random() * (len(lines) + habits.rest) < len(lines)
+        if not steps:
+            steps, standing, sure = gist(lines), answer, False
+            again = rng.random() * (problem.steps**2 + habits.rest**2) < problem.steps**2
             if answer != problem.answer:
                 again = (again or rng.random() < habits.sense) and rng.random() >= habits.sure
             steps.append(so(standing, options))
         else:
-            said, most = compare(found[: LOOKS + 1])
-            standing = most or standing
-            again = rng.random() < habits.further if most else rng.random() >= habits.give_up
-            again &= len(steps) < PATIENCE
-            if not again and not most:
-                said += f" I keep {standing}."
-            steps.append(said if again and not most else f"{said} {so(standing, options)}")
+            said, standing, sure = compare(answer, standing, sure)
+            again = rng.random() < habits.further if sure else rng.random() >= habits.give_up
+            again &= len(steps) + len(lines) < PATIENCE
+            steps += [*lines, said if again and not sure else f"{said} {so(standing, options)}"]
         if not again:
             break
         other, words = _doubt(rng)
         slow = slow != other
         steps[-1] += f"\n{words}"
-    if rng.random() < habits.recap:
-        steps[-1] += f"\nSo it is {standing}."
     return "\n\n".join(steps), letter(standing, options) if options else standing
 
 
-def compare(found: list[str]) -> tuple[str, str]:
-    """The latest answer beside those before it, and what most of them say, if there is one."""
-    (most, times), *others = Counter(found).most_common(2)
-    said = f"Now {found[0]}, before {' and '.join(found[1:])}: "
-    if not others:
-        return said + "the same.", most
-    if times == others[0][1]:
-        return said + "not the same.", ""
-    return said + f"more often {most}.", most
+def compare(new: str, standing: str, sure: bool) -> tuple[str, str, bool]:
+    """A new answer beside the standing one, `sure` if that was found twice in a row.
+
+    Returns what is said, the answer that stands now, and whether it has been found twice in a row.
+    """
+    same = new == standing
+    twice, verdict = " twice" if sure else "", "the same" if same else "not the same"
+    said = f"Now {new}, before {standing}{twice}: {verdict}."
+    return said, standing if sure else new, sure or same
 
 
 def look(
-    problem: Problem, slow: bool, rng: random.Random | None = None, habits: Habits = TEACHER
+    problem: Problem,
+    slow: bool,
+    rng: random.Random | None = None,
+    habits: Habits = TEACHER,
 ) -> tuple[list[str], str]:
     """The lines of one way and the answer that it comes to; exact without a generator."""
-    pen = Pen(rng, habits.slip, habits.notice, habits.haste)
+    read, hasty = problem.params, False
+    if rng:
+        hasty = rng.random() < habits.haste
+        if rng.random() >= (1 - habits.misread) ** problem.steps:
+            read = misread(problem, rng)
+    pen = Pen(hasty)
     way = problem.family.slow if slow else problem.family.fast
-    return pen.lines, str(way(problem.params, pen))
+    answer = str(way(read, pen))
+    return pen.lines, answer
+
+
+def gist(lines: list[str]) -> list[str]:
+    """The first and the last line: the steps between stay in the head."""
+    return lines if len(lines) < 3 else [lines[0], lines[-1]]
+
+
+def misread(problem: Problem, rng: random.Random) -> Params:
+    """The parameters with one number changed, by one, two or ten, such that both ways still agree.
+
+    The parameters as they are if no such number is found.
+    """
+    for _ in range(50):
+        read = json.loads(json.dumps(problem.params))
+        place, key = read, rng.choice(sorted(read))
+        while isinstance(place[key], list):
+            place = place[key]
+            key = rng.randrange(len(place))
+        if isinstance(place[key], int) and place[key] + (by := rng.choice(SLIPS)) > 1:
+            place[key] += by
+            with suppress(ArithmeticError, IndexError, ValueError):
+                slow, fast = Pen(), Pen()
+                answer = problem.family.slow(read, slow)
+                fits = answer >= 0 and len(slow.lines) <= problem.steps + 4
+                if fits and problem.family.fast(read, fast) == answer:
+                    return read
+    return problem.params
 
 
 def so(answer: str, options: list[str] | None) -> str:
@@ -143,14 +170,6 @@ def letter(answer: str, options: list[str]) -> str:
         return "ABCD"[options.index(answer)]
     distance = [abs(int(option) - int(answer)) for option in options]
     return "ABCD"[distance.index(min(distance))]
-
-
-def _stray(problem: Problem, rng: random.Random, habits: Habits) -> list[str]:
-    """Now and then: some lines of the slow way, given up for the shortcut."""
-    if rng.random() >= habits.stray:
-        return []
-    lines, _ = look(problem, True, rng, habits)
-    return [*lines[: rng.randint(1, max(1, len(lines) - 1))], "This takes long, so by a shortcut."]
 
 
 def _doubt(rng: random.Random) -> tuple[bool, str]:
