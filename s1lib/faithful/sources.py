@@ -57,19 +57,19 @@ SOURCES: dict[str, Source] = {
     "JEEBench": Source(("runners", "dot", "tickets", "polynomial"), (4, 12), "science", choice=1.0),
     "AGIEval": Source(("tickets", "shop", "calendar", "mean"), (2, 12), "english", choice=1.0),
     "s1-prob": Source(("dice", "ways", "pairs", "multiples"), (6, 12)),
-    "GPQA": Source(SCIENCE, (5, 11), "science", choice=1.0),
+    "GPQA": Source(SCIENCE, (5, 10), "science", choice=1.0),
     "xword": Source(("digits", "riddle"), (2, 11), "crossword"),
     "USACO": Source(("machine", "digits", "orbit"), (4, 12), "coding", solved=False),
     "s1-teasers": Source(("comets", "coins", "riddle", "account"), (5, 12)),
     "LiveCodeBench": Source(("machine", "orbit", "factor"), (5, 12), "coding", solved=False),
-    "AIME": Source(HARD, (4, 14)),
+    "AIME": Source(HARD, (4, 12)),
 }
 """In the order of the paper's collection script, which matters for near-duplicates."""
 
 BENCHMARKS: dict[str, Source] = {
-    "mini-AIME": Source(HARD, (4, 14)),
-    "mini-MATH": Source(tuple(FAMILIES), (3, 12)),
-    "mini-GPQA": Source(SCIENCE, (4, 11), "science", choice=1.0),
+    "mini-AIME": Source(HARD, (3, 12)),
+    "mini-MATH": Source(tuple(FAMILIES), (3, 10)),
+    "mini-GPQA": Source(SCIENCE, (4, 9), "science", choice=1.0),
 }
 
 PICTURES = ("[asy] draw(A--B); [/asy]", "![Image](figure.png)")
