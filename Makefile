@@ -11,8 +11,7 @@ help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
 book: setup  ## run every notebook on PROFILE (laptop) and build the site
-	@$(RUN) python -m s1lib run --profile $(PROFILE)
-	@$(RUN) python -m s1lib site --profile $(PROFILE)
+	@$(RUN) python -m s1lib run --profile $(PROFILE) --site
 
 test: setup  ## run all tests, the whole smoke book among them
 	@$(RUN) python -m pytest

@@ -42,6 +42,14 @@ def device() -> str:
     return "cuda" if cuda_build and not hidden and Path("/dev/nvidia0").exists() else "cpu"
 
 
+def processor() -> str:
+    """The processor by the name that its maker gave it, where the system tells it."""
+    cpus = Path("/proc/cpuinfo")
+    lines = cpus.read_text(encoding="utf-8").splitlines() if cpus.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
 def threads() -> int:
     """Threads that a computation may use: `OMP_NUM_THREADS`, or all cores that this process has.
 

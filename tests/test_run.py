@@ -214,14 +214,24 @@ def test_a_time_is_expected_only_from_a_run_of_the_same_settings(book):
     profile, chapter = load_profile("smoke", book / "results" / "smoke"), read_graph(book)[0]
     seconds = json.loads((profile.run / "status" / "01.json").read_text())["seconds"]
     same, other = (state.ingredients(chapter, profile, given) for given in ({}, {"count": 4}))
-    assert state.expected(chapter, profile.run, same) == seconds
+    assert state.expected(chapter, profile.run, same) == (seconds, True)
     assert state.expected(chapter, profile.run, other) is None
     (book / "s1lib" / "toy.py").write_text("def double(k):\n    return k + k\n")
     edited = state.ingredients(chapter, profile, {})
-    assert edited != same and state.expected(chapter, profile.run, edited) == seconds
+    assert edited != same and state.expected(chapter, profile.run, edited) == (seconds, True)
     assert all(
         state.expected(c, ROOT / "results" / "laptop", same) is None for c in read_graph(ROOT)
     )
+
+
+def test_a_time_of_another_machine_is_not_taken_for_one_of_this(book):
+    """A clone brings the reference run's times, which were shown as if they were this machine's."""
+    profile, chapter = load_profile("smoke", book / "results" / "smoke"), read_graph(book)[0]
+    file = profile.run / "status" / "01.json"
+    status = json.loads(file.read_text()) | {"processor": "another", "seconds": 600}
+    file.write_text(json.dumps(status))
+    made_from = state.ingredients(chapter, profile, {})
+    assert state.expected(chapter, profile.run, made_from) == (600, False)
 
 
 def test_a_run_folder_that_cannot_be_used_is_one_line(book):

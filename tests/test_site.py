@@ -2,189 +2,40 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
-import shutil
-import socketserver
-import subprocess
-import threading
+import shlex
 import time
-from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import nbformat
 import pytest
 import yaml
+from browser import browser_needed
 from made_up import BENCHMARKS, chapter_06
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from websocket import create_connection
 
 from s1lib import site
+from s1lib.__main__ import COMMANDS
 from s1lib.artifacts import RunError, write_facts, write_json
+from s1lib.decoding.record import Generation
+from s1lib.decoding.timeline import timeline
+from s1lib.training.data import mask_html
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-browser_needed = pytest.mark.skipif(
-    CHROMIUM is None, reason="no chromium on this machine: pages were not opened in a browser"
-)
-
-OWN = "browser.invalid"
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-sync",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-dev-shm-usage",
-    "--hide-scrollbars",
-    "--no-first-run",
-    "--disable-features=NetworkTimeServiceQuerying,OptimizationHints",
-    # What the browser asks for on its own account goes to a name that can be told apart.
-    f"--component-updater=url-source=http://{OWN}/",
-    f"--gaia-url=http://{OWN}",
-    "--remote-debugging-port=0",
-)
-
-# What a page says about itself once it has finished drawing.
-INSPECT = """
-(async () => {
-  const RAW = /:{3,}|\\{(cite|doc|ref|eq)\\}/g;
-  if (window.MathJax && MathJax.startup) await MathJax.startup.promise;
-  const all = (selector) => [...document.querySelectorAll(selector)];
-  all("img").forEach(i => i.loading = "eager");
-  await Promise.allSettled(all("img").map(i => i.decode()));
-  return JSON.stringify({
-    title: document.title,
-    images: all("img").filter(i => !i.naturalWidth).map(i => i.src),
-    undescribed: all("article img").filter(i => !i.alt).map(i => i.src),
-    math: all(".math").filter(m => !m.querySelector("mjx-container")).map(m => m.textContent)
-      .concat(all("mjx-merror").map(m => m.textContent)),
-    rendered: all("mjx-container").length,
-    formulas: window.MathJax ? [...MathJax.startup.document.math].map(m => m.math) : [],
-    text: document.body.innerText,
-    raw: document.querySelector("article")?.innerText.match(RAW) || [],
-    links: all("a[href]").map(a => a.href),
-    ids: all("[id]").map(e => e.id).concat(all("a[name]").map(a => a.name)),
-    wide: document.documentElement.scrollWidth - window.innerWidth,
-  });
-})()
-"""
-
-
-class Network:
-    """All of the network there is: a proxy that answers nothing and remembers what was asked."""
-
-    def __init__(self) -> None:
-        heard: list[str] = []
-
-        class Ask(socketserver.StreamRequestHandler):
-            def handle(self) -> None:
-                line = self.rfile.readline().decode("latin-1").strip()
-                if OWN not in line:
-                    heard.append(line)
-
-        self.heard = heard
-        self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Ask)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-
-class Browser:
-    """Headless Chromium over the DevTools protocol: open a page, hear what it complains about."""
-
-    def __init__(self, folder: Path) -> None:
-        self.network = Network()
-        proxy = f"--proxy-server=127.0.0.1:{self.network.server.server_address[1]}"
-        self.process = subprocess.Popen(
-            [str(CHROMIUM), *FLAGS, proxy, f"--user-data-dir={folder}", "about:blank"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        port_file = folder / "DevToolsActivePort"
-        for _ in range(600):
-            if port_file.exists() and len(lines := port_file.read_text().splitlines()) == 2:
-                break
-            time.sleep(0.1)
-        else:
-            raise RuntimeError("chromium did not start within a minute")
-        self.socket = create_connection(
-            f"ws://127.0.0.1:{lines[0]}{lines[1]}", timeout=60, suppress_origin=True
-        )
-        self.events: list[dict] = []
-        self.calls = 0
-        self.session = ""
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
-        self.session = attached["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.call(f"{domain}.enable")
-
-    def call(self, method: str, **params):
-        self.calls += 1
-        message = {"id": self.calls, "method": method, "params": params}
-        if self.session:
-            message["sessionId"] = self.session
-        self.socket.send(json.dumps(message))
-        while True:
-            answer = json.loads(self.socket.recv())
-            if answer.get("id") == self.calls:
-                assert "error" not in answer, answer
-                return answer["result"]
-            self.events.append(answer)
-
-    def size(self, width: int, height: int) -> None:
-        self.call(
-            "Emulation.setDeviceMetricsOverride",
-            width=width, height=height, deviceScaleFactor=1, mobile=width < 600,
-        )  # fmt: skip
-
-    def open(self, page: Path) -> dict:
-        """Load a page and return what it says, with `complaints` and `requests` added."""
-        self.events = []
-        self.call("Page.navigate", url=page.resolve().as_uri())
-        while not any(event["method"] == "Page.loadEventFired" for event in self.events):
-            self.events.append(json.loads(self.socket.recv()))
-        told = json.loads(self.run(INSPECT))
-        told["complaints"] = [c for c in map(_complaint, self.events) if c]
-        told["requests"] = [
-            event["params"]["request"]["url"]
-            for event in self.events
-            if event["method"] == "Network.requestWillBeSent"
-        ]
-        return told
-
-    def run(self, script: str):
-        result = self.call(
-            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
-        )
-        assert "exceptionDetails" not in result, result
-        return result["result"].get("value")
-
-    def close(self) -> None:
-        self.socket.close()
-        os.killpg(self.process.pid, 9)
-        self.process.wait()
-        self.network.server.shutdown()
-
-
-def _complaint(event: dict) -> str:
-    params = event.get("params", {})
-    if event["method"] == "Runtime.exceptionThrown":
-        return str(params["exceptionDetails"])
-    if event["method"] == "Runtime.consoleAPICalled" and params["type"] in ("error", "assert"):
-        return str([argument.get("value") for argument in params["args"]])
-    if event["method"] == "Log.entryAdded" and params["entry"]["level"] == "error":
-        return f"{params['entry']['text']} {params['entry'].get('url', '')}"
-    if event["method"] == "Network.loadingFailed" and not params.get("canceled"):
-        return f"not loaded: {params.get('errorText')}"
-    return ""
-
-
+REPOSITORY = "https://github.com/someone/s1"
 PLOT = """<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20"><rect width="40"
 height="20" fill="teal"/></svg>"""
+
+
+class Letters:
+    """As much of a tokenizer as a timeline asks for."""
+
+    def decode(self, ids: list[int]) -> str:
+        return "".join(chr(96 + one) for one in ids)
 
 
 def executed(title: str) -> nbformat.NotebookNode:
@@ -201,17 +52,22 @@ def executed(title: str) -> nbformat.NotebookNode:
             {**display, "data": {"text/html": "<table><tr><td>$2 and $3, $x^2$</td></tr></table>"}}
         ),
     ]
+    generation = Generation("a", (1,), (5, 6), (1, 2), (3, 4), forced=(0, 1))
+    for html in (timeline(generation, Letters()), mask_html([("masked", False), ("not", True)])):
+        outputs.append(nbformat.from_dict({**display, "data": {"text/html": html}}))
     prices = "About $620, by batches $310 ($0.50 each), so $5 or $6."
     cells = [
         new_markdown_cell(f"# {title}\n\nA chapter {{cite:p}}`muennighoff2025s1` with $x^2$."),
         new_code_cell('profile = "laptop"  # str', metadata={"tags": ["parameters"]}),
         new_code_cell('run = "/somewhere/else"', metadata={"tags": ["injected-parameters"]}),
         new_markdown_cell("## What it shows\n\n$$\\sum_{i=1}^n \\frac{x_i}{n}$$"),
-        new_code_cell("plot()", outputs=outputs, execution_count=1),
+        new_code_cell("plot()", outputs=outputs),
         new_markdown_cell("## Exercises\n\n:::{dropdown} Solution\nIt is $4$.\n:::"),
         new_markdown_cell(prices),
     ]
-    for cell in cells:
+    for place, cell in enumerate(cells):
+        if cell.cell_type == "code":
+            cell.execution_count = place
         cell.metadata["papermill"] = {"start_time": "2026-01-01T00:00:00", "duration": 1.5}
     metadata = {
         "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
@@ -226,7 +82,9 @@ def a_run(folder: Path) -> Path:
         nbformat.write(executed(title), folder / "notebooks" / f"{name}.ipynb")
     write_facts(folder, "06", chapter_06(BENCHMARKS))
     status = {"seconds": 71.4, "device": "cpu", "date": "2026-01-01T00:00:00"}
-    write_json(folder / "status" / "06.json", {**status, "versions": {"torch": "2.13.0"}})
+    for number in ("06", "07"):  # the second as in a clone, from the reference run
+        status_of = {**status, "versions": {"torch": "2.13.0"}}
+        write_json(folder / "status" / f"{number}.json", status_of)
     return folder
 
 
@@ -236,14 +94,8 @@ def book(tmp_path_factory) -> Path:
     given = os.environ.get("S1_TEST_SITE")
     if given:
         return Path(given)
-    return site.build("laptop", a_run(tmp_path_factory.mktemp("run"))).parent
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory) -> Iterator[Browser]:
-    browser = Browser(tmp_path_factory.mktemp("chromium"))
-    yield browser
-    browser.close()
+    run = a_run(tmp_path_factory.mktemp("run"))
+    return site.build("laptop", run, repository=REPOSITORY).parent
 
 
 @pytest.fixture(scope="module")
@@ -398,6 +250,45 @@ def test_no_page_is_wider_than_a_small_screen(book, browser, width):
     assert [page for page in pages if browser.open(book / page)["wide"] > 0] == []
 
 
+# Elements whose own text is fainter than WCAG's 4.5 to 1 against what is behind it.
+FAINT = """JSON.stringify([...document.querySelectorAll("article *")].filter(e => {
+  const own = [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
+  return own && e.checkVisibility() && !e.closest("svg, mjx-container, .headerlink");
+}).map(e => {
+  const rgba = (text) => text.match(/[0-9.]+/g).map(Number);
+  const light = (some) => some.slice(0, 3).map(v => v / 255)
+    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  let behind = e;
+  const background = () => rgba(getComputedStyle(behind).backgroundColor);
+  while (behind.parentElement && background()[3] === 0) behind = behind.parentElement;
+  const [low, high] = [light(rgba(getComputedStyle(e).color)), light(background())].sort();
+  return [e.outerHTML.slice(0, 80), (high + 0.05) / (low + 0.05)];
+}).filter(([_, ratio]) => ratio < 4.5))"""
+
+
+@browser_needed
+@pytest.mark.parametrize("dark", [False, True])
+def test_what_notebooks_wrote_as_html_is_readable_in_both_modes(book, browser, dark):
+    """In dark mode the timeline's caption stood at 1.7 to 1, masked tokens at 2.5."""
+    browser.dark(dark)
+    try:
+        browser.size(1280, 900)
+        told = browser.open(book / "notebooks" / "06_budget_forcing.html")
+        assert browser.run("document.documentElement.dataset.theme") == ["light", "dark"][dark]
+        if "S1_TEST_SITE" not in os.environ:
+            assert "tokens: sampled" in told["text"] and "masked" in told["text"]
+        assert json.loads(browser.run(FAINT)) == []
+    finally:
+        browser.dark(False)
+
+
+def test_the_bibliography_is_no_list_without_items(book):
+    """Of its entries none is an item, which is a serious fault to axe."""
+    page = (book / "bibliography.html").read_text(encoding="utf-8")
+    assert 'class="citation-list"' in page and not re.search('role="list"[^>]*citation', page)
+
+
 def test_a_page_shows_neither_times_nor_half_drawn_bars_nor_injected_paths(book):
     text = (book / "notebooks" / "06_budget_forcing.html").read_text(encoding="utf-8")
     if "S1_TEST_SITE" not in os.environ:
@@ -417,12 +308,81 @@ def test_a_described_picture_keeps_its_description():
     assert other["metadata"]["mystnb"]["image"]["alt"] == "Plot: What it shows"
 
 
-def test_links_work_in_jupyter_and_on_the_site_and_none_leads_to_a_chapter_that_was_not_run():
+def test_links_work_in_jupyter_and_on_the_site():
     notebook = executed("Title")
-    pages = "See [choices](../jupyter_book/choices.md), "
-    notebook.cells[0].source += f"{pages}[six](06_forcing.ipynb) and [A2](A2_planning.ipynb)."
-    text = site.for_readers(notebook, "x", {"A2_planning.ipynb"})["cells"][0]["source"]
-    assert text.endswith("See [choices](../choices.md), [six](06_forcing.ipynb) and A2.")
+    notebook.cells[0].source = "[Choices](../jupyter_book/choices.md), [six](06_forcing.ipynb)."
+    text = site.for_readers(notebook, "x")["cells"][0]["source"]
+    assert text == "[Choices](../choices.md), [six](06_forcing.ipynb)."
+
+
+def test_a_chapter_that_has_not_run_is_a_page_that_says_so_and_what_makes_it(book):
+    if "S1_TEST_SITE" in os.environ:
+        pytest.skip("the chapters of another site may all have run")
+    page = (book / "notebooks" / "07_conditional_control.html").read_text(encoding="utf-8")
+    page = re.sub(r"<[^>]+>", "", page)
+    assert "This run has not come to this chapter yet. It took 1 min 11 s when it last" in page
+    assert "python -m s1lib run --profile laptop --to 07 --site" in page
+    assert "parameters" not in page and "Traceback" not in page
+
+
+def test_the_book_is_one_page_to_print(tmp_path):
+    page = site.build("laptop", a_run(tmp_path / "run"), single=True)
+    text = page.read_text(encoding="utf-8")
+    assert page == tmp_path / "run" / "single" / "intro.html" and site.POLICY in text
+    for part in ("05. Fine-tuning", "06. Forcing", "Bibliography", "Troubleshooting"):
+        assert len(re.findall(rf"<h2>{part}", text)) == 1
+    pictures = re.findall(r'<img[^>]* src="([^"]+)"', text)
+    assert pictures and all((page.parent / name).is_file() for name in pictures)
+
+
+def test_the_whole_book_is_not_built_from_a_part(tmp_path):
+    with pytest.raises(RunError, match=r"has no 01_collection.ipynb\. Make it with: python -m s1"):
+        site.build("laptop", a_run(tmp_path / "run"), whole=True)
+
+
+def test_a_cell_that_was_not_run_is_named():
+    notebook = executed("06. Forcing")
+    notebook.cells[4].execution_count = None
+    with pytest.raises(RunError, match=r"06_forcing.ipynb, cell 5, has not been run. .* --only 06"):
+        site.for_readers(notebook, "06_forcing.ipynb")
+
+
+@pytest.mark.parametrize(
+    "link", ["gone.html", "other.html#gone", "#gone", "pictures/gone.png", "../outside.html"]
+)
+def test_a_link_that_leads_nowhere_stops_the_build(tmp_path, link):
+    good = '<a href="other.html#here">1</a><a href="#me" id="me">2</a><a href="https://x.y/z">3</a>'
+    (tmp_path / "page.html").write_text(good)
+    (tmp_path / "other.html").write_text('<p id="here">There.</p>')
+    site.check_links(tmp_path)
+    tag = f'<img src="{link}">' if link.endswith("png") else f'<a href="{link}">4</a>'
+    (tmp_path / "page.html").write_text(good + tag)
+    with pytest.raises(RunError, match=rf"page.html has a link that leads nowhere \({link}\)"):
+        site.check_links(tmp_path)
+
+
+def test_pages_and_notebooks_lead_to_their_source_and_notebooks_can_be_launched(book):
+    if "S1_TEST_SITE" in os.environ:
+        pytest.skip("another site may have no repository")
+    page = (book / "cluster.html").read_text(encoding="utf-8")
+    assert f'href="{REPOSITORY}/edit/main/jupyter_book/cluster.md"' in page
+    chapter = (book / "notebooks" / "06_budget_forcing.html").read_text(encoding="utf-8")
+    assert f'href="{REPOSITORY}/edit/main/notebooks/06_budget_forcing.ipynb"' in chapter
+    assert f'"{REPOSITORY}/blob/main/notebooks/06_budget_forcing.ipynb?plain=1"' in chapter
+    launch = "https://mybinder.org/v2/gh/someone/s1/main?urlpath=lab/tree/notebooks/06_budget"
+    assert launch in chapter and 'href="../_sources/notebooks/06_budget_forcing.ipynb"' in chapter
+
+
+def test_the_workflow_that_publishes_calls_commands_that_there_are():
+    workflow = yaml.safe_load((site.PAGES.parent / ".github/workflows/book.yml").read_text())
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    calls = [step["run"].split(" -m s1lib ")[1] for step in steps if " -m s1lib " in str(step)]
+    assert [call.split()[0] for call in calls] == ["run", "site"]
+    for call in calls:
+        command, *arguments = shlex.split(call)
+        parser = argparse.ArgumentParser()
+        import_module(COMMANDS[command][0]).add_arguments(parser)
+        parser.parse_args(arguments)
 
 
 def test_an_error_in_a_notebook_stops_the_build_and_keeps_the_old_site(tmp_path):

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from s1lib.artifacts import RunError, write_json
-from s1lib.profile import NAMES, load_profile
+from s1lib.profile import NAMES, Profile, load_profile
 from s1lib.run import parameters, state
+from s1lib.run.book import FIRST_RESULT, build_site
 from s1lib.run.environment import settled
 from s1lib.run.graph import Chapter, read_graph, writer_of
 from s1lib.run.notebooks import refresh
@@ -38,12 +39,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--from", metavar="NN", dest="first", help="run this and all later ones again"
     )
     parser.add_argument("--to", metavar="NN", dest="last", help="stop after this chapter")
+    parser.add_argument(
+        "--site",
+        action="store_true",
+        help=f"build the book when chapter {FIRST_RESULT} is done, and at the end",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
-    """Returns 0 when the run folder is up to date, 1 when a chapter failed."""
-    root = Path.cwd()
+    """Returns 0 when the run folder is up to date, 1 when a chapter or the site failed."""
     profile = load_profile(args.profile, args.run)
+    code = bring_up_to_date(args, profile)
+    return code or (build_site(args.profile, profile.run) if args.site else 0)
+
+
+def bring_up_to_date(args: argparse.Namespace, profile: Profile) -> int:
+    """Run the chosen chapters that need it; 1 when one failed."""
+    root = Path.cwd()
     book = read_graph(root)
     given = parameters.parse(args.p, book)
     chosen = choose(book, args.only, args.first, args.last)
@@ -58,6 +70,7 @@ def main(args: argparse.Namespace) -> int:
             print(f"{profile.run}: all {len(chosen)} chapters are up to date")
             return 0
         arguments = ["--profile", args.profile, "--run", str(profile.run), *(["--force"] * forced)]
+        arguments += ["--site"] * args.site
         for setting in args.p:
             arguments += ["-p", setting]
         settings = {

@@ -24,7 +24,7 @@ from s1lib.run import state
 from s1lib.run.graph import Chapter
 from s1lib.run.notebooks import code_cells, plain, publish
 from s1lib.run.processes import RUNNER, alive, end_all
-from s1lib.show import device, threads, versions
+from s1lib.show import device, processor, threads, versions
 
 
 class ThisPython(AsyncKernelManager):
@@ -39,11 +39,11 @@ class ThisPython(AsyncKernelManager):
 class Watch(threading.Thread):
     """Shows progress, measures memory, and ends everything if the runner has been killed."""
 
-    def __init__(self, chapter: Chapter, cells: int, folder: Path, expected: float | None) -> None:
+    def __init__(self, chapter: Chapter, cells: int, folder: Path, expected: str) -> None:
         super().__init__(daemon=True)
         self.chapter, self.cells, self.folder = chapter, cells, folder
         self.cell, self.source, self.peak, self.began = 0, "", 0, time.monotonic()
-        self.expected = f" of about {clock(expected)}" if expected else ""
+        self.expected = expected
         self.runner = psutil.Process(int(os.environ[RUNNER])) if RUNNER in os.environ else None
         self.over = threading.Event()
 
@@ -84,7 +84,9 @@ def execute(chapter: Chapter, profile: Profile, given: dict[str, Any]) -> bool:
     staging = folder / ".state" / chapter.notebook.name
     failed = (folder / "notebooks" / chapter.notebook.name).with_suffix(".failed.ipynb")
     failed.unlink(missing_ok=True)
-    expected = state.expected(chapter, folder, made_from)
+    before = state.expected(chapter, folder, made_from)
+    where = "" if before is None or before[1] else " elsewhere"
+    expected = f" of about {clock(before[0])}{where}" if before else ""
     watch = Watch(chapter, len(code_cells(chapter.notebook)) + 1, folder, expected)
     watch.start()
     problem = ""
@@ -126,6 +128,7 @@ def execute(chapter: Chapter, profile: Profile, given: dict[str, Any]) -> bool:
         "peak_memory_gb": round(watch.peak / 1e9, 2),
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "device": device(),
+        "processor": processor(),
         "dtype": profile.evaluation.dtype,
         "threads": threads(),
         "settings": state.settings(made_from),

@@ -13,6 +13,7 @@ from pathlib import Path
 from s1lib.artifacts import RunError
 from s1lib.profile import load_profile
 from s1lib.run import parameters, state
+from s1lib.run.book import FIRST_RESULT, build_site
 from s1lib.run.graph import read_graph
 from s1lib.run.processes import sentences
 
@@ -23,6 +24,7 @@ def main() -> int:
     parser.add_argument("--profile", required=True)
     parser.add_argument("--run", required=True)
     parser.add_argument("-p", action="append", default=[], metavar="name=value")
+    parser.add_argument("--site", action="store_true", help="build the first site, if it is time")
     parser.add_argument("--force", action="store_true", help="run even if up to date")
     args = parser.parse_args()
     profile = load_profile(args.profile, args.run)
@@ -37,6 +39,8 @@ def main() -> int:
 
     with sentences(profile.run):
         done = execute(chapter, profile, {"profile": args.profile, "run": args.run, **given})
+    if done and args.site and chapter.number == FIRST_RESULT:
+        build_site(args.profile, profile.run)
     return 0 if done else 1
 
 

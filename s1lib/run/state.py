@@ -16,6 +16,7 @@ from s1lib.run.graph import Chapter
 from s1lib.run.notebooks import code_cells
 from s1lib.run.settings import used
 from s1lib.run.sources import sources, without_magics
+from s1lib.show import processor
 
 LOCK = "requirements.lock"
 
@@ -85,12 +86,15 @@ def settings(made_from: dict[str, str]) -> str:
     return fingerprint(said)
 
 
-def expected(chapter: Chapter, run: Path, made_from: dict[str, str]) -> float | None:
-    """Seconds that the last known run took, here or elsewhere, if its settings were the same."""
+def expected(chapter: Chapter, run: Path, made_from: dict[str, str]) -> tuple[float, bool] | None:
+    """Seconds of the last known run with the same settings, and whether it was on such a machine.
+
+    A clone brings the times of the reference run, which are another machine's.
+    """
     with contextlib.suppress(RunError, KeyError, TypeError, ValueError):
         status = read_json(run / "status" / f"{chapter.number}.json")
         if status["settings"] == settings(made_from):
-            return float(status["seconds"])
+            return float(status["seconds"]), status.get("processor") == processor()
     return None
 
 
