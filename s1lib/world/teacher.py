@@ -40,7 +40,7 @@ class Habits:
     """
 
     slow: float = 0.5
-    bad_day: float = 0.45
+    bad_day: float = 0.5
     misread: float = 0.01
     often: float = 0.3
     haste: float = 0.15
