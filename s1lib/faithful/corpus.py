@@ -55,8 +55,9 @@ def draw(rng: random.Random) -> tuple[str, Problem, list[str] | None]:
 def solution(rng: random.Random) -> str:
     """A question and its answer, brief, in full, or as a trace that looks again."""
     question, problem, options = draw(rng)
-    way = {"brief": brief, "full": full, "careful": careful}
-    return f"{question}\n\n{way[rng.choices(list(WAYS), WAYS.values())[0]](problem, options, rng)}"
+    ways = {"brief": brief, "full": full, "careful": careful}
+    way = ways[rng.choices(list(WAYS), list(WAYS.values()))[0]]
+    return f"{question}\n\n{way(problem, options, rng)}"
 
 
 def brief(problem: Problem, options: list[str] | None, rng: random.Random) -> str:
