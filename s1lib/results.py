@@ -171,7 +171,7 @@ OWN: dict[str, dict[str, Any]] = {
            "samples": int, "steps": int, "tokens_per_epoch": int, "trained_per_epoch": int},
     "06": {"fixed": Setting, "control": Estimate, "built_in": list[Labelled],
            "lost_to_wait": Rows},
-    "07": {"samples": Counts, "what_sets_the_length": dict[str, float],
+    "07": {"samples": Counts, "what_sets_the_length": dict[str, float | None],
            "tries_per_accepted": dict[str, float | None], "exhausted_is_wrong": Method,
            "shorter_minus_longer_half": list[Labelled]},
     "08": {"reward": list[Labelled], "search": Counts, "tokens": Rows, "voices": Rows,

@@ -109,6 +109,11 @@ def test_a_fact_that_no_type_knows_is_neither_written_nor_read(facts, tmp_path):
         read_all(tmp_path)
 
 
+def test_lengths_that_are_all_the_same_correlate_with_nothing():
+    """A model that was trained on few samples may think equally long whatever is asked."""
+    check("07", {"what_sets_the_length": {"the problem": 0.43, "the request": None}})
+
+
 def test_where_nobody_knows_the_areas_the_classifier_has_no_accuracy():
     """Of questions of the hub nobody does, and chapter 10 once refused what chapter 04 had said."""
     check("04", {"classifier": None})
