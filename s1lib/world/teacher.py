@@ -24,7 +24,7 @@ from s1lib.world.pen import Pen
 
 PATIENCE = 40
 """After so many lines the teacher takes what it has."""
-SLIPS = (1, -1, 2, -2, 10, -10)
+MISREAD_BY = (1, -1, 2, -2, 10, -10)
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def misread(problem: Problem, rng: random.Random) -> Params:
         while isinstance(place[key], list):
             place = place[key]
             key = rng.randrange(len(place))
-        if isinstance(place[key], int) and place[key] + (by := rng.choice(SLIPS)) > 1:
+        if isinstance(place[key], int) and place[key] + (by := rng.choice(MISREAD_BY)) > 1:
             place[key] += by
             with suppress(ArithmeticError, IndexError, ValueError):
                 slow, fast = Pen(), Pen()
