@@ -276,6 +276,7 @@ def _stage(profile: str, run: Path, notebooks: list[Path], pages: Path, stage: P
         write_text(generated / f"{name}.html", explore.render(pages, name, **data))
     write_text(generated / "fidelity.md", fidelity.markdown(run))
     write_text(generated / "worlds.md", worlds.markdown())
+    write_text(generated / "ledgers.md", worlds.ledgers(rows))
     write_text(generated / "run.md", _about(profile, run))
     write_text(generated / "speed.md", speed.markdown(speed.measured()))
     figures.style()

@@ -1,15 +1,16 @@
 """Claims and worlds: which property of the world makes a claim hold?
 
-`python -m s1lib worlds` undoes one property of the laptop's world at a time: the same selected
-questions, answered by a teacher of other habits; the same base model and recipe; the same problems.
-What is measured are the comparisons that the claims about fine-tuning, thinking and Wait rest on.
+`python -m s1lib worlds` undoes one property of the laptop's world at a time: a teacher of other
+habits answers the same selected questions, or the base model has read another corpus, or the window
+is smaller; recipe and problems stay. What is measured are the comparisons that the claims about
+fine-tuning, thinking and Wait rest on.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pandas as pd
 
 from s1lib.artifacts import RunError, read_json, read_table, write_json, write_table
 from s1lib.benchmarks import problems
+from s1lib.chat import model_path
 from s1lib.decoding import Forcing, Sampling, cells, load_decoder
 from s1lib.decoding.record import grade_record, to_table
 from s1lib.evaluation import examine, runs
@@ -25,6 +27,7 @@ from s1lib.profile import Profile, load_profile
 from s1lib.results import FORCING, PLAIN, Facts, Run, Setting, pick
 from s1lib.selection import training_set
 from s1lib.training.launch import launch
+from s1lib.world.pretrain import RECIPES, further, pretrain
 from s1lib.world.teacher import TEACHER, Habits, think
 
 FOLDER = Path("results") / "worlds"
@@ -33,10 +36,12 @@ NEVER = 1e6  # lines of working after which the teacher looks again in one case 
 
 @dataclass(frozen=True)
 class World:
-    """The habits that differ from the teacher's, and what that undoes."""
+    """What it undoes, and how: habits of the teacher, ways of the corpus, tokens of the window."""
 
     what: str
     habits: dict[str, float] = field(default_factory=dict)
+    ways: dict[str, float] = field(default_factory=dict)
+    window: int | None = None
 
 
 WORLDS = {
@@ -49,7 +54,10 @@ WORLDS = {
     "blind": World("no answer is doubted because it is wrong", {"sense": 0.0}),
     "wrong-is-short": World("wrong answers are never doubted", {"sense": 0.0, "sure": 1.0}),
     "no-errors": World("the teacher never errs", {"misread": 0.0, "bad_day": 0.0, "haste": 0.0}),
+    "careful-corpus": World("the base has read working that looks twice", ways={"careful": 1.0}),
+    "half-a-window": World("a window half as long", window=352),
 }
+FURTHER = 1_000_000  # tokens of another corpus that the base model goes on with
 
 
 def texts(book: Profile, habits: Habits) -> pd.DataFrame:
@@ -65,9 +73,9 @@ def texts(book: Profile, habits: Habits) -> pd.DataFrame:
 
 def measure(book: Profile, name: str) -> dict[str, Any]:
     """Train in one world and compare; what `results/worlds/<name>.json` holds."""
-    habits = replace(TEACHER, **WORLDS[name].habits)
-    folder = book.run / "worlds" / name
-    write_table(folder / "s1K.parquet", texts(book, habits))
+    world, folder = WORLDS[name], book.run / "worlds" / name
+    book = entered(book, world, folder)
+    write_table(folder / "s1K.parquet", texts(book, replace(TEACHER, **world.habits)))
     launch(book, folder / "s1K.parquet", folder / "s1")
     tests = read_table(book.run / "benchmarks.parquet", made_by="01")
     s1 = load_decoder((folder / "s1").as_posix(), book)
@@ -89,7 +97,21 @@ def measure(book: Profile, name: str) -> dict[str, Any]:
     for run in found:
         if run.setting in (comparisons(book, two)[0][1], Setting(model="s1", method=FORCING)):
             facts.point(run)
-    return {"world": name, "what": WORLDS[name].what, "habits": WORLDS[name].habits, **facts}
+    return {"world": name, **asdict(world), **facts}
+
+
+def entered(book: Profile, world: World, folder: Path) -> Profile:
+    """The profile in such a world: its window, and a base model that has read its corpus."""
+    if world.window:
+        limits = {"window": world.window}
+        book = book.model_copy(update={"evaluation": book.evaluation.model_copy(update=limits)})
+    if world.ways:
+        start = Path(model_path(book.models.base))
+        recipe = replace(further(RECIPES[start.name]), tokens=FURTHER, ways=world.ways)
+        pretrain(start.name, recipe, folder, "cpu", start.parent)
+        base = (folder / start.name).as_posix()
+        book = book.model_copy(update={"models": book.models.model_copy(update={"base": base})})
+    return book
 
 
 def comparisons(book: Profile, two: int) -> list[tuple[Setting, Setting]]:
@@ -142,6 +164,24 @@ def markdown(folder: Path = FOLDER) -> str:
         return "No world has been measured: `python -m s1lib worlds`.\n"
     lines = [rows.columns, ["---"] * rows.shape[1], *rows.fillna("–").to_numpy()]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def ledgers(rows: list[dict[str, Any]], folder: Path = FOLDER) -> str:
+    """A Markdown table of the claims in the world before this one, and in the run of `rows`."""
+    said = ["| | Claim | In the first world | Here |\n|---|---|---|---|\n"]
+    kept = folder / "first.json"
+    before = {one["id"]: one for one in read_json(kept)} if kept.is_file() else {}
+    for now in rows:
+        both = [_verdict(before[now["id"]]) if now["id"] in before else "–", _verdict(now)]
+        said.append(f"| {now['id']} | {now['claim']} | {' | '.join(both)} |\n")
+    return "".join(said)
+
+
+def _verdict(row: dict[str, Any]) -> str:
+    low, high = row["ci95"] or (None, None)
+    interval = "" if low is None else f" [{low:.1f}, {high:.1f}]"
+    measured = "" if row["measured"] is None else f": {row['measured']:.1f}{interval}"
+    return f"{row['verdict']}{measured}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from s1lib import worlds
 from s1lib.artifacts import RunError, write_json
+from s1lib.profile import load_profile
+from s1lib.world.corpus import WAYS, documents
 from s1lib.world.sources import rows
 from s1lib.world.teacher import TEACHER, think
 
@@ -63,3 +66,31 @@ def test_an_unknown_world_is_told_the_known_ones(tmp_path: Path) -> None:
     worlds.add_arguments(parser)
     with pytest.raises(RunError, match="use as-it-is"):
         worlds.main(parser.parse_args(["flat", "--folder", str(tmp_path)]))
+
+
+def test_a_careful_corpus_looks_twice_in_every_sheet() -> None:
+    def share(ways: dict[str, float]) -> float:
+        sheets = [one for one in islice(documents(0, ways), 300) if "\n\n" in one]
+        asked = [one for one in sheets if not one.startswith(("<|im_start|>", "Now "))]
+        return sum(any(word in one for word in AGAIN) for one in asked) / len(asked)
+
+    assert share(worlds.WORLDS["careful-corpus"].ways) == 1
+    assert share(WAYS) < 0.3
+
+
+def test_a_smaller_window_is_the_only_thing_that_such_a_world_changes(tmp_path: Path) -> None:
+    book = load_profile("laptop")
+    world = worlds.WORLDS["half-a-window"]
+    changed = worlds.entered(book, world, tmp_path)
+    assert 2 * changed.evaluation.window == book.evaluation.window
+    limits = changed.evaluation.model_copy(update={"window": book.evaluation.window})
+    assert changed.model_copy(update={"evaluation": limits}) == book
+
+
+def test_the_ledgers_of_both_worlds_stand_side_by_side(tmp_path: Path) -> None:
+    one = {"id": "C1", "claim": "It lifts", "verdict": "replicated", "measured": 2.04}
+    write_json(tmp_path / "first.json", [{**one, "ci95": [1.0, 3.0]}])
+    now = {**one, "verdict": "not replicated", "measured": None, "ci95": None}
+    row = worlds.ledgers([now], tmp_path).splitlines()[-1]
+    assert row == "| C1 | It lifts | replicated: 2.0 [1.0, 3.0] | not replicated |"
+    assert worlds.ledgers([now], tmp_path / "none").endswith("| – | not replicated |\n")

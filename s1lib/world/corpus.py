@@ -22,8 +22,8 @@ WAYS = {"brief": 0.88, "full": 0.08, "careful": 0.04}
 CHOICE = 0.3
 
 
-def documents(seed: int | str) -> Iterator[str]:
-    """Endless documents; the same seed gives the same ones.
+def documents(seed: int | str, ways: dict[str, float] = WAYS) -> Iterator[str]:
+    """Endless documents, questions on sheets solved by `ways`; the same seed gives the same ones.
 
     Conversations of one brief answer; sheets of up to three questions, each solved in its own way,
     so that an example does not tell how the next question will be answered; answers weighed.
@@ -41,7 +41,7 @@ def documents(seed: int | str) -> Iterator[str]:
                 f"<|im_start|>assistant\n{said}{END_OF_TEXT}"
             )
         else:
-            solved = [solution(rng) for _ in range(rng.choice((1, 1, 2, 3)))]
+            solved = [solution(rng, ways) for _ in range(rng.choice((1, 1, 2, 3)))]
             yield "\n\n".join(solved) + f"\n{END_OF_TEXT}"
 
 
@@ -52,11 +52,11 @@ def draw(rng: random.Random) -> tuple[str, Problem, list[str] | None]:
     return with_options(problem.question, options), problem, options
 
 
-def solution(rng: random.Random) -> str:
+def solution(rng: random.Random, ways: dict[str, float]) -> str:
     """A question and its answer, brief, in full, or as a trace that looks again."""
     question, problem, options = draw(rng)
-    ways = {"brief": brief, "full": full, "careful": careful}
-    way = ways[rng.choices(list(WAYS), list(WAYS.values()))[0]]
+    written = {"brief": brief, "full": full, "careful": careful}
+    way = written[rng.choices(list(ways), list(ways.values()))[0]]
     return f"{question}\n\n{way(problem, options, rng)}"
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
 from s1lib.artifacts import read_json, write_json, write_text
-from s1lib.world.corpus import documents
+from s1lib.world.corpus import WAYS, documents
 
 WEIGHTS = Path(__file__).parent / "weights"
 VOCABULARY = 704
@@ -59,6 +59,7 @@ class Recipe:
     warmup: float = 0.01
     decay: float = 0.5
     seed: int = 0
+    ways: dict[str, float] = field(default_factory=lambda: WAYS)
 
 
 RECIPES = {
@@ -96,12 +97,13 @@ class Stream(IterableDataset[list[np.ndarray]]):
     A document goes to the shortest length that holds it; every worker has documents of its own.
     """
 
-    def __init__(self, tokenizer: Qwen2Tokenizer, seed: int, lengths: Sequence[int]) -> None:
-        self.tokenizer, self.seed, self.lengths = tokenizer, seed, lengths
+    def __init__(self, tokenizer: Qwen2Tokenizer, recipe: Recipe) -> None:
+        self.tokenizer, self.recipe, self.lengths = tokenizer, recipe, recipe.lengths
 
     def __iter__(self) -> Iterator[list[np.ndarray]]:
         worker = get_worker_info()
-        stream = documents(f"{self.seed}/{worker.id if worker else 0}")
+        seed = f"{self.recipe.seed + 1}/{worker.id if worker else 0}"
+        stream = documents(seed, self.recipe.ways)
         while True:
             texts = list(islice(stream, 256))
             parts: dict[int, list[int]] = {length: [] for length in self.lengths}
@@ -121,7 +123,7 @@ def batches(tokenizer: Qwen2Tokenizer, recipe: Recipe) -> Iterator[torch.Tensor]
     `recipe.batch` targets. Workers take turns, so that their number, not their speed, decides
     what comes when.
     """
-    data = Stream(tokenizer, recipe.seed + 1, recipe.lengths)
+    data = Stream(tokenizer, recipe)
     chunks = DataLoader(data, batch_size=None, num_workers=recipe.workers, collate_fn=as_it_is)
     waiting = [np.array([], np.int16) for _ in recipe.lengths]
     for chunk in chunks:
@@ -157,9 +159,9 @@ def pretrain(
 ) -> None:
     """Train one model, from the one in `start` if given; save it with its card in `folder`/`name`.
 
-    The tokenizer is that of `folder`; it may know more tokens than `start`'s.
+    What goes on keeps its tokenizer, which else is `folder`'s.
     """
-    tokenizer = load_tokenizer(folder)
+    tokenizer = load_tokenizer(start or folder)
     model, before = new_model(recipe, tokenizer), None
     if start:
         model = Qwen2ForCausalLM.from_pretrained(start / name, dtype=torch.float32)
