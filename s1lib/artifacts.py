@@ -7,11 +7,13 @@ that a reader never sees half a file, whatever kills the writer.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,6 +134,27 @@ def write_facts(run: Path, chapter: str, facts: dict[str, Any]) -> Path:
 def read_facts(run: Path, chapter: str) -> dict[str, Any]:
     """The numbers of a chapter. Raises `RunError` if it has not run."""
     return read_json(run / "facts" / f"{chapter}.json", made_by=chapter)
+
+
+@contextlib.contextmanager
+def alone(lock: Path, what: str | Path) -> Iterator[None]:
+    """Hold a lock file, which the operating system releases however this process ends.
+
+    Raises `RunError` saying which process has `what`, if another one holds it.
+    """
+    with open(lock, "a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise RunError(
+                f"{what} is in use by {holder}: wait until it ends, or stop it"
+            ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()}, since {time.strftime('%H:%M')}")
+        file.flush()
+        yield
 
 
 def _existing(path: str | Path, made_by: str) -> Path:

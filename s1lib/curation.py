@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from s1lib.profile import Profile
+from s1lib.profile import PROVIDERS, Profile
 from s1lib.roles import ASKS
 
 _TEACHER = "gemini-2.0-flash-thinking-exp"
@@ -18,12 +18,9 @@ _STUDENTS = ("Qwen/Qwen2.5-7B-Instruct", "Qwen/Qwen2.5-32B-Instruct")
 def deviations(book: Profile) -> pd.DataFrame:
     """One row for each step that is another here: columns chapter, what, reference, here."""
     limits, asked = book.models.limits, f"asked {ASKS} times, then"
-    by_claude = book.roles.grader == "claude"
-    filed = {
-        "claude": f"the 61 titles; {asked} no domain",
-        "local": "TF-IDF and a regression",
-        "student": "the 61 titles, asked once",
-    }
+    by_model = book.roles.grader in PROVIDERS
+    filed = {"local": "TF-IDF and a regression", "student": "the 61 titles, asked once"}
+    told = filed.get(book.roles.classifier, f"the 61 titles; {asked} no domain")
     steps = [
         ("01", "questions shorter than the n-gram", "never compared",
          "compared as a whole" if book.questions.whole else "never compared"),
@@ -38,15 +35,14 @@ def deviations(book: Profile) -> pd.DataFrame:
         ("03", "traces cut, refused or too long", "graded and kept", "leave before the grades"),
         ("03", "grader", _JUDGE, book.models.grader),
         ("03", "grading prompt", "data/utils/grading.txt",
-         "our own words" if by_claude else "none: answers are compared"),
+         "our own words" if by_model else "none: answers are compared"),
         ("03", "tokens of a grade", "8,192 at most",
-         f"{limits.grader:,} at most" if by_claude else "none"),
+         f"{limits.grader:,} at most" if by_model else "none"),
         ("03", "a grade that cannot be read", "asked again for ever",
-         f"{asked} undecided" if by_claude else "undecided"),
+         f"{asked} undecided" if by_model else "undecided"),
         ("03", "string patterns", "reference", book.selection.patterns),
         ("04", "classifier", _JUDGE, book.models.classifier),
-        ("04", "what it is told of the areas", "titles and descriptions, 21,800 characters",
-         filed[book.roles.classifier]),
+        ("04", "what it is told of the areas", "titles and descriptions, 21,800 characters", told),
         ("04", "direct picks", "stay in their areas", "leave them"),
         ("04", "draws", "no seed, in the order of a set", f"seed {book.seed}, in any order"),
         ("04", "phases", "reference", book.selection.mode),

@@ -155,14 +155,14 @@ def _workers(count: int) -> Iterator[ProcessPoolExecutor]:
     from s1lib.show import threads
 
     share = max(1, threads() // count)
-    pool = ProcessPoolExecutor(count, get_context("spawn"), _begin, (share, os.getpid()))
+    pool = ProcessPoolExecutor(count, get_context("spawn"), _begin, (share,))
     try:
         yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _begin(threads: int, parent: int) -> None:
+def _begin(threads: int) -> None:
     """Called first in each worker, before anything heavy is imported: bars look there once."""
     os.environ |= {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": str(threads)}
 

@@ -102,12 +102,10 @@ def draw_scaling(table: pd.DataFrame) -> Figure:
 
     A benchmark stands below the one of the paper that it stands for, or in a column of its own.
     """
-    import matplotlib.pyplot as plt
-
     parts = dict(list(table.groupby("origin", sort=False)))
     headings = {origin: columns(part["benchmark"]) for origin, part in parts.items()}
     names = list(dict.fromkeys(h for found in headings.values() for h in found.values()))
-    figure, grid = plt.subplots(
+    figure, grid = _canvas(
         len(parts),
         len(names),
         figsize=(max(9.2, 3 * len(names)), 0.5 + 2.55 * len(parts)),
@@ -130,7 +128,6 @@ def draw_scaling(table: pd.DataFrame) -> Figure:
         axes.set_xlabel("mean thinking tokens (log scale)")
     figure.legend(handles=_legend(), loc="outside lower center", ncols=3, handlelength=2.2)
     figure.get_layout_engine().set(h_pad=0.06, w_pad=0.06)  # type: ignore[union-attr, call-arg]
-    plt.close(figure)
     return figure
 
 
@@ -146,9 +143,7 @@ def draw_extrapolation(table: pd.DataFrame) -> Figure:
 
 def draw_waits(table: pd.DataFrame) -> Figure:
     """Accuracy against the number of Waits; the public logs on the left."""
-    import matplotlib.pyplot as plt
-
-    figure, row = plt.subplots(1, 2, figsize=(9.2, 3.2))
+    figure, row = _canvas(1, 2, figsize=(9.2, 3.2))
     for axes, origin in zip(row, ("published", "measured"), strict=True):
         part = table[table["origin"] == origin]
         for name, colour in colours(part["benchmark"]).items():
@@ -162,16 +157,13 @@ def draw_waits(table: pd.DataFrame) -> Figure:
         axes.margins(x=0.22)
         axes.set_xticks(sorted(part["waits"].unique()))
     row[0].set_ylabel("accuracy (%)")
-    plt.close(figure)
     return figure
 
 
 def draw_domains(table: pd.DataFrame) -> Figure:
     """Figure 2, left: the largest domains, longest bar first."""
-    import matplotlib.pyplot as plt
-
     top = 20
-    figure, row = plt.subplots(1, 2, figsize=(9.2, 4.6))
+    figure, row = _canvas(1, 2, figsize=(9.2, 4.6))
     for axes, origin, colour in zip(row, ("published", "measured"), (MUTED, BLUE), strict=True):
         part = table[table["origin"] == origin].sort_values("n", ascending=False, kind="stable")
         shown = part.head(top)
@@ -187,15 +179,12 @@ def draw_domains(table: pd.DataFrame) -> Figure:
         more = f", of which {top} shown" if len(rest) else ""
         axes.set_title(f"{origin.capitalize()}: {len(part)} domains{more}")
         axes.set_xlabel("questions selected")
-    plt.close(figure)
     return figure
 
 
 def draw_examples(table: pd.DataFrame) -> Figure:
     """Figure 2, right: sample efficiency, logarithmic in examples; dotted is the base model."""
-    import matplotlib.pyplot as plt
-
-    figure, row = plt.subplots(1, 2, figsize=(9.2, 3.4))
+    figure, row = _canvas(1, 2, figsize=(9.2, 3.4))
     theirs = table[table["origin"] == "published"]
     row[0].scatter(theirs["examples"], theirs["value"], color=ORANGE, zorder=3)
     for _, point in theirs.iterrows():
@@ -216,7 +205,6 @@ def draw_examples(table: pd.DataFrame) -> Figure:
         axes.set_xlabel("training examples (log scale)")
         axes.margins(x=0.25, y=0.15)
     row[0].set_ylabel("accuracy (%)")
-    plt.close(figure)
     return figure
 
 
@@ -242,9 +230,7 @@ def draw_methods(table: pd.DataFrame) -> Figure:
 
 def draw_lengths(table: pd.DataFrame) -> Figure:
     """Histogram of trace lengths."""
-    import matplotlib.pyplot as plt
-
-    figure, row = plt.subplots(1, 2, figsize=(9.2, 2.9))
+    figure, row = _canvas(1, 2, figsize=(9.2, 2.9))
     for axes, origin, colour in zip(row, ("published", "measured"), (MUTED, BLUE), strict=True):
         part = table[(table["origin"] == origin)]
         filled = part[part["count"] > 0]
@@ -257,15 +243,12 @@ def draw_lengths(table: pd.DataFrame) -> Figure:
         axes.set_title(f"{origin.capitalize()}: {what}, n = {int(part['count'].sum()):,}")
         axes.set_xlabel("thinking tokens")
     row[0].set_ylabel("traces")
-    plt.close(figure)
     return figure
 
 
 def draw_funnel(table: pd.DataFrame) -> Figure:
     """Share of the collected questions left after each step, with counts."""
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(9.2, 0.9 + 0.62 * len(table)))
+    figure, axes = _canvas(figsize=(9.2, 0.9 + 0.62 * len(table)))
     series = [("published", "published", MUTED, -0.2), ("measured", "n", BLUE, 0.2)]
     for label, column, colour, shift in series:
         if f"{column} %" not in table:
@@ -284,22 +267,18 @@ def draw_funnel(table: pd.DataFrame) -> Figure:
     axes.set_xticks(range(0, 101, 20))
     axes.set_xlabel("questions left (% of those collected)")
     axes.legend(loc="lower right")
-    plt.close(figure)
     return figure
 
 
 def draw_loss(table: pd.DataFrame) -> Figure:
     """Training loss: every step, and a running mean of 15."""
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(6.4, 2.9))
+    figure, axes = _canvas(figsize=(6.4, 2.9))
     axes.plot(table["step"], table["loss"], color=SKY, linewidth=0.9, label="each step")
     smooth = table["loss"].rolling(15, min_periods=1, center=True).mean()
     axes.plot(table["step"], smooth, color=BLUE, label="running mean of 15")
     axes.set_xlabel("optimizer step")
     axes.set_ylabel("loss (nats per token)")
     axes.legend(loc="upper right")
-    plt.close(figure)
     return figure
 
 
@@ -320,16 +299,23 @@ def _cycle(count: int) -> list[str]:
     return [PALETTE[place % len(PALETTE)] for place in range(count)]
 
 
+def _canvas(rows: int = 1, columns: int = 1, **how: Any) -> tuple[Figure, Any]:
+    """As `plt.subplots`; a notebook shows the figure where it is the value of a cell, and once."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(rows, columns, **how)
+    plt.close(figure)
+    return figure, axes
+
+
 def _panels(
     table: pd.DataFrame, height: float
 ) -> tuple[Figure, list[tuple[Axes, pd.DataFrame, str]]]:
     """Panels in rows of up to four, one for each origin and benchmark, with rows and colour."""
-    import matplotlib.pyplot as plt
-
     parts = [(key, part) for key, part in table.groupby(["origin", "benchmark"], sort=False)]
     across = min(len(parts), 4)
     down = -(-len(parts) // across)
-    figure, grid = plt.subplots(
+    figure, grid = _canvas(
         down,
         across,
         figsize=(max(9.2, 3.2 * across), height * down),
@@ -346,7 +332,6 @@ def _panels(
         found.append((axes, part, colours([str(name)])[str(name)]))
     for axes in grid[:, 0]:
         axes.set_ylabel("accuracy (%)")
-    plt.close(figure)
     return figure, found
 
 

@@ -12,7 +12,7 @@ estimate says how many there are.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -131,9 +131,8 @@ def difference(
     """
     first, second = _levels(after), _levels(before)
     means = unit * resampled_levels([first, second], resamples, seed, families=families)
-    value = round(unit * float(first.mean() - second.mean()), 2)
-    interval = _percentiles(means[:, 0] - means[:, 1])
-    return {"value": value, "n": first.shape[1], "ci95": interval, **_counted(families)}
+    value = unit * float(first.mean() - second.mean())
+    return estimate(value, first.shape[1], means[:, 0] - means[:, 1], families)
 
 
 def agreement(first: Sequence[str], second: Sequence[str]) -> Estimate:
@@ -159,7 +158,6 @@ def share_of_gain(
     part: ArrayLike,
     whole: ArrayLike,
     base: ArrayLike,
-    resamples: int = RESAMPLES,
     seed: int = 0,
     families: Families = None,
 ) -> Estimate:
@@ -170,21 +168,16 @@ def share_of_gain(
     """
     levels = [_levels(one) for one in (part, whole, base)]
     some, most, none = (float(one.mean()) for one in levels)
-    means = resampled_levels(levels, resamples, seed, families=families)
+    value = 100 * (some - none) / (most - none) if most > none else np.nan
+    means = resampled_levels(levels, seed=seed, families=families)
     gain = means[:, 1] - means[:, 2]
     shares = 100 * (means[:, 0] - means[:, 2])[gain > 0] / gain[gain > 0]
-    return {
-        "value": round(100 * (some - none) / (most - none), 2) if most > none else None,
-        "n": levels[0].shape[1],
-        "ci95": _percentiles(shares) if shares.size else None,
-        **_counted(families),
-    }
+    return estimate(value, levels[0].shape[1], shares, families)
 
 
 def mean_over(
     benchmarks: Sequence[Sequence[ArrayLike]],
     statistic: Callable[[Floats], Floats],
-    resamples: int = RESAMPLES,
     seed: int = 0,
     families: Sequence[Families] = (),
 ) -> Estimate:
@@ -201,17 +194,13 @@ def mean_over(
     with np.errstate(divide="ignore", invalid="ignore"):  # a share of no gain
         for place, runs in enumerate(benchmarks):
             exact.append(statistic(np.array([_levels(run).mean() for run in runs])))
-            levels = resampled_levels(runs, resamples, seed, place, known[place])
+            levels = resampled_levels(runs, RESAMPLES, seed, place, known[place])
             drawn.append(statistic(levels))
         means = np.mean(drawn, axis=0)
         value = float(np.mean(exact))
-    means = means[np.isfinite(means)]
-    return {
-        "value": round(value, 2) if np.isfinite(value) else None,
-        "n": sum(_levels(runs[0]).shape[1] for runs in benchmarks),
-        "ci95": _percentiles(means) if means.size else None,
-        **_counted([f"{i}/{name}" for i, part in enumerate(known) for name in part or ()]),
-    }
+    n = sum(_levels(runs[0]).shape[1] for runs in benchmarks)
+    names = [f"{i}/{name}" for i, part in enumerate(known) for name in part or ()]
+    return estimate(value, n, means, names)
 
 
 def sweep(
@@ -219,7 +208,6 @@ def sweep(
     correct: ArrayLike,
     lower: ArrayLike | None = None,
     upper: ArrayLike | None = None,
-    resamples: int = RESAMPLES,
     seed: int = 0,
     families: Families = None,
 ) -> dict[str, Estimate]:
@@ -228,31 +216,13 @@ def sweep(
     `thinking_tokens` and `correct` have shape [runs, problems]. Lengths and verdicts of a
     problem are resampled together; Control is a count over runs, hence without an interval.
     """
-    tokens = np.atleast_2d(np.asarray(thinking_tokens, dtype=float))
-    share = np.atleast_2d(np.asarray(correct, dtype=float))
-    if tokens.shape != share.shape or share.size == 0:
-        raise RunError(f"lengths {tokens.shape} against verdicts {share.shape}: same runs needed")
-    runs, n = share.shape
-    means = resampled_means(np.vstack([tokens, share]), resamples, seed, families=families)
-    lengths, accuracies = means[:, :runs], 100 * means[:, runs:]
-    mean_tokens, mean_values = tokens.mean(axis=1), 100 * share.mean(axis=1)
-    slope = float(_slopes(mean_tokens, mean_values, "doubling"))
-    slopes = _slopes(lengths, accuracies, "doubling")
-    slopes = slopes[np.isfinite(slopes)]
+    found = _resampled_runs(thinking_tokens, correct, seed, families)
+    best = int(found.values.argmax())
+    peak, peaks = float(found.values[best]), found.drawn_values[:, best]
     return {
-        "control": runs_within(mean_tokens, lower, upper),
-        "scaling": {
-            "value": round(slope, 2) if np.isfinite(slope) else None,
-            "n": n,
-            "ci95": _percentiles(slopes) if slopes.size else None,
-            **_counted(families),
-        },
-        "performance": {
-            "value": round(float(mean_values.max()), 2),
-            "n": n,
-            "ci95": _percentiles(accuracies[:, int(mean_values.argmax())]),
-            **_counted(families),
-        },
+        "control": runs_within(found.tokens, lower, upper),
+        "scaling": estimate(*found.scaling, families),
+        "performance": estimate(peak, found.n, peaks, families),
     }
 
 
@@ -267,7 +237,6 @@ def runs_within(
 def scaling_difference(
     after: tuple[ArrayLike, ArrayLike],
     before: tuple[ArrayLike, ArrayLike],
-    resamples: int = RESAMPLES,
     seed: int = 0,
     families: Families = None,
 ) -> Estimate:
@@ -276,27 +245,53 @@ def scaling_difference(
     Each method is its lengths and its verdicts, both [runs, problems]; the runs of the two may
     differ in number, the problems must be the same, in the same order.
     """
-    exact, drawn, sizes = [], [], []
-    for lengths, verdicts in (after, before):
-        tokens = np.atleast_2d(np.asarray(lengths, dtype=float))
-        share = np.atleast_2d(np.asarray(verdicts, dtype=float))
-        runs = len(tokens)
-        both = np.vstack([tokens, share])
-        means = resampled_means(both, resamples, seed, families=families)  # the same draws
-        exact.append(float(_slopes(tokens.mean(axis=1), 100 * share.mean(axis=1), "doubling")))
-        drawn.append(_slopes(means[:, :runs], 100 * means[:, runs:], "doubling"))
-        sizes.append(tokens.shape[1])
-    if sizes[0] != sizes[1]:
-        raise RunError(
-            f"{sizes[0]} problems against {sizes[1]}: a paired comparison needs the same"
-        )
-    gaps = drawn[0] - drawn[1]
-    gaps = gaps[np.isfinite(gaps)]
-    value = exact[0] - exact[1]
+    (ours, n, drawn), (theirs, size, drawn_too) = (  # by the same draws of problems
+        _resampled_runs(*runs, seed, families).scaling for runs in (after, before)
+    )
+    if n != size:
+        raise RunError(f"{n} problems against {size}: a paired comparison needs the same")
+    return estimate(ours - theirs, n, drawn - drawn_too, families)
+
+
+class _Runs(NamedTuple):
+    """A method's runs: mean lengths and accuracies (%), shape [runs], and the same resampled."""
+
+    n: int
+    tokens: Floats
+    values: Floats
+    drawn_tokens: Floats
+    drawn_values: Floats
+
+    @property
+    def scaling(self) -> tuple[float, int, Floats]:
+        """Per doubling: what was measured, the number of problems, and what was drawn."""
+        drawn = _slopes(self.drawn_tokens, self.drawn_values, "doubling")
+        return float(_slopes(self.tokens, self.values, "doubling")), self.n, drawn
+
+
+def _resampled_runs(
+    thinking_tokens: ArrayLike, correct: ArrayLike, seed: int, families: Families
+) -> _Runs:
+    tokens = np.atleast_2d(np.asarray(thinking_tokens, dtype=float))
+    share = np.atleast_2d(np.asarray(correct, dtype=float))
+    if tokens.shape != share.shape or share.size == 0:
+        raise RunError(f"lengths {tokens.shape} against verdicts {share.shape}: same runs needed")
+    runs, n = share.shape
+    means = resampled_means(np.vstack([tokens, share]), seed=seed, families=families)
+    exact = tokens.mean(axis=1), 100 * share.mean(axis=1)
+    return _Runs(n, *exact, means[:, :runs], 100 * means[:, runs:])
+
+
+def estimate(value: float, n: int, drawn: Floats, families: Families = None) -> Estimate:
+    """A number over `n` problems with the interval of its resamples, shape [resamples].
+
+    What is not finite (a slope without two lengths, a share of no gain) is left out.
+    """
+    drawn = drawn[np.isfinite(drawn)]
     return {
         "value": round(value, 2) if np.isfinite(value) else None,
-        "n": sizes[0],
-        "ci95": _percentiles(gaps) if gaps.size else None,
+        "n": n,
+        "ci95": _percentiles(drawn) if drawn.size else None,
         **_counted(families),
     }
 

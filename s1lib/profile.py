@@ -9,16 +9,27 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from s1lib.artifacts import RunError
 
 NAMES = ("smoke", "laptop", "gpu", "paper", "paper-today")
 _GRAPH = Path("notebooks") / "chapters.yaml"
 _FOLDER = resources.files("s1lib") / "profiles"
+_CLIENTS = Path(str(resources.files("s1lib") / "providers" / "clients"))
+PROVIDERS = tuple(sorted(file.stem for file in _CLIENTS.glob("[a-z]*.py")))
+
+
+def _one_of(*names: str) -> AfterValidator:
+    def check(name: str) -> str:
+        if name not in names:
+            raise ValueError(f"use one of {', '.join(names)}")
+        return name
+
+    return AfterValidator(check)
 
 
 class Section(BaseModel):
@@ -46,11 +57,14 @@ class Questions(Section):
 
 
 class Roles(Section):
-    """Who plays what. Nothing outside `s1lib.roles` looks at these names."""
+    """Who plays what: somebody here, or a provider, which is a module of `s1lib.providers.clients`.
 
-    teacher: Literal["scripted", "gemini", "openai", "published"]
-    grader: Literal["local", "claude"]
-    classifier: Literal["local", "claude", "student"]
+    Nothing outside `s1lib.roles` reaches them.
+    """
+
+    teacher: Annotated[str, _one_of("scripted", "published", *PROVIDERS)]
+    grader: Annotated[str, _one_of("local", *PROVIDERS)]
+    classifier: Annotated[str, _one_of("local", "student", *PROVIDERS)]
     decoder: Literal["torch", "vllm", "server"]
 
 

@@ -2,7 +2,7 @@
 
 Each function returns a callable that takes a table of questions and gives one result per row, in
 order. All are resumable: what was answered once is stored in the run folder and not asked again.
-This is the only file that knows the providers' names.
+This is the only file that reaches the providers.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -26,11 +27,11 @@ from s1lib.artifacts import RunError, digest
 from s1lib.benchmarks import Problem
 from s1lib.chat import model_path, prompt_ids
 from s1lib.grading import Verdict, extract, grade
-from s1lib.profile import Profile
+from s1lib.profile import PROVIDERS, Profile
 from s1lib.progress import progress
 from s1lib.providers.calls import Calls, Estimate
 from s1lib.providers.faults import explain
-from s1lib.providers.protocol import Provider, Reply, Request
+from s1lib.providers.protocol import BatchProvider, Provider, Reply, Request
 from s1lib.providers.store import Store
 from s1lib.questions import collection
 from s1lib.questions.schema import question_id
@@ -166,7 +167,7 @@ def estimate(book: Profile, role: str, rows: pd.DataFrame) -> Estimate:
     is played on this machine costs nothing. The grader of rows without attempts is taken to read
     three of each question (the teacher's and two students'), as long as the answer of a trace.
     """
-    if getattr(book.roles, role) in _PLAYED_HERE:
+    if getattr(book.roles, role) not in PROVIDERS:
         return Estimate()
     return _calls(book, role).estimate(_requests(book, role, rows), _EXPECT[role])
 
@@ -179,7 +180,7 @@ def dry_run(book: Profile, rows: pd.DataFrame) -> pd.DataFrame:
     """
     found = []
     for role in _EXPECT:
-        if getattr(book.roles, role) in _PLAYED_HERE:
+        if getattr(book.roles, role) not in PROVIDERS:
             continue
         asked, calls = _requests(book, role, rows), _calls(book, role)
         direct = replace(calls, batch=False).estimate(asked, _EXPECT[role])
@@ -237,8 +238,6 @@ def trial(book: Profile, role: str) -> str:
 
 # Providers
 
-_PLAYED_HERE = {"scripted", "local", "published", "student"}
-
 
 def _requests(book: Profile, role: str, rows: pd.DataFrame) -> list[Request]:
     """What a paid role is asked about these rows."""
@@ -271,27 +270,14 @@ def _calls(book: Profile, role: str) -> Calls:
         provider=provider,
         cap=book.calls.max_dollars,
         concurrency=book.calls.concurrency,
-        batch=book.calls.batch_api and provider.name != "openai",
+        batch=book.calls.batch_api and isinstance(provider, BatchProvider),
         again=book.calls.again,
     )
 
 
 def _provider(book: Profile, role: str) -> Provider:
-    """The client of a hired role.
-
-    Another server is set where the clients look for it: `GOOGLE_GEMINI_BASE_URL`,
-    `ANTHROPIC_BASE_URL`, `OPENAI_BASE_URL`.
-    """
-    from s1lib.providers.claude import Claude
-    from s1lib.providers.gemini import Gemini
-    from s1lib.providers.openai import OpenAI
-
-    providers: dict[str, Callable[[], Provider]] = {
-        "gemini": Gemini,
-        "claude": Claude,
-        "openai": OpenAI,
-    }
-    return providers[getattr(book.roles, role)]()
+    """The client of a hired role."""
+    return import_module(f"s1lib.providers.clients.{getattr(book.roles, role)}").Client()
 
 
 def _ask(

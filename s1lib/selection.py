@@ -23,18 +23,8 @@ from s1lib.artifacts import RunError, write_table, write_text
 
 DRAWS = ("draw", "phase", "domain", "rank", "weight", "id")
 SET_COLUMNS = (
-    "id",
-    "question",
-    "solution",
-    "cot_type",
-    "source_type",
-    "metadata",
-    "cot",
-    "thinking_trajectories",
-    "attempt",
-    "text",
-    "answer",
-    "domain",
+    *("id", "question", "solution", "cot_type", "source_type", "metadata", "cot"),
+    *("thinking_trajectories", "attempt", "text", "answer", "domain"),
 )
 DIRECT = ("GPQA", "AIME")
 
@@ -225,6 +215,11 @@ def bucket(n: int) -> int:
     return 1 << max(n - 1, 0).bit_length()
 
 
+def suffix(bound: int, unit: str) -> str:
+    """What is appended to a question; `unit` is `tokens` or `steps`."""
+    return f"\n\nThink for up to {bound} {unit}."
+
+
 def steps(trace: str) -> list[str]:
     """Steps of a trace: its parts between blank lines."""
     return [part for part in trace.strip().split("\n\n") if part.strip()]
@@ -237,11 +232,7 @@ def token_conditional(rows: pd.DataFrame, tokenizer: PreTrainedTokenizerBase) ->
     id, budget (int) and text.
     """
     budgets = [bucket(int(n)) for n in rows["thinking_tokens"]]
-    questions = [
-        f"{question}\n\nThink for up to {n} tokens."
-        for question, n in zip(rows["question"], budgets, strict=True)
-    ]
-    return _texts(rows, tokenizer, budgets, questions, rows["thinking"].tolist())
+    return _texts(rows, tokenizer, budgets, "tokens", rows["thinking"].tolist())
 
 
 def step_conditional(rows: pd.DataFrame, tokenizer: PreTrainedTokenizerBase) -> pd.DataFrame:
@@ -252,15 +243,11 @@ def step_conditional(rows: pd.DataFrame, tokenizer: PreTrainedTokenizerBase) -> 
     """
     parts = [steps(trace) for trace in rows["thinking"]]
     budgets = [bucket(len(part)) for part in parts]
-    questions = [
-        f"{question}\n\nThink for up to {n} steps."
-        for question, n in zip(rows["question"], budgets, strict=True)
-    ]
     traces = [
         "\n".join(f"<|im_start|>{n - i} steps left\n{step}" for i, step in enumerate(part))
         for part, n in zip(parts, budgets, strict=True)
     ]
-    table = _texts(rows, tokenizer, budgets, questions, traces)
+    table = _texts(rows, tokenizer, budgets, "steps", traces)
     header = f"{chat.ASSISTANT}{chat.THINK}\n"
     table["text"] = [text.replace(header, chat.ASSISTANT, 1) for text in table["text"]]
     return table
@@ -286,9 +273,11 @@ def _texts(
     rows: pd.DataFrame,
     tokenizer: PreTrainedTokenizerBase,
     budgets: Sequence[int],
-    questions: Sequence[str],
+    unit: str,
     traces: Sequence[str],
 ) -> pd.DataFrame:
+    asked = zip(rows["question"], budgets, strict=True)
+    questions = [question + suffix(n, unit) for question, n in asked]
     triples = zip(questions, traces, rows["attempt"], strict=True)
     texts = [chat.training_text(tokenizer, *triple) for triple in triples]
     return pd.DataFrame({"id": rows["id"].tolist(), "budget": list(budgets), "text": texts})

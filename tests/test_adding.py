@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from made_up import BENCHMARKS, all_facts
 from test_engine import decoder
+from wire import Wire
 
 from s1lib import benchmarks, claims, figures
 from s1lib.benchmarks import Benchmark, Part, problems
@@ -19,6 +25,7 @@ from s1lib.decoding.record import grade_record, to_table
 from s1lib.evaluation import runs
 from s1lib.exhibits import EXHIBITS, make
 from s1lib.profile import load_profile
+from s1lib.providers.prices import _list
 from s1lib.questions import collection
 from s1lib.results import Facts, check
 from s1lib.world import sources as world
@@ -27,7 +34,8 @@ __all__ = ["decoder"]
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "jupyter_book" / "adding.md").read_text(encoding="utf-8")
-HUB, WORLD, MODULE, CELL = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+HUB, WORLD, MODULE, CELL, CLIENT = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+(PRICE,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.S)
 OF_DATA = {"figure_2_left", "lengths", "funnel", "loss", "table_6", "table_7"}
 
 
@@ -151,6 +159,35 @@ def test_a_base_model_needs_the_profile_alone(tiny_model_path, tmp_path):
     book = load_profile("smoke", tmp_path, models__base=str(tiny_model_path))
     (said,) = load_decoder(book.models.base, book).generate([[5, 6]])
     assert said.ids
+
+
+def test_a_provider_needs_its_module_and_its_prices(tmp_path, monkeypatch):
+    """It had to be named in four places."""
+    package = tmp_path / "s1lib"
+    shutil.copytree(
+        ROOT / "s1lib", package, ignore=shutil.ignore_patterns("weights", "__pycache__")
+    )
+    with open(package / "providers" / "prices.yaml", "a", encoding="utf-8") as prices:
+        prices.write(PRICE)
+    ((model, price),) = yaml.safe_load(PRICE).items()
+    monkeypatch.setitem(_list()["models"], model, price)  # for the server, which sends a bill
+    played = {"roles__grader": "mistral", "models__grader": model, "calls__max_dollars": 1.0}
+    row = {"question": "1+1?", "solution": "2", "answer": "2", "attempt": "2"}
+    code = f"""
+import pandas as pd
+from s1lib import roles
+from s1lib.profile import load_profile
+
+book = load_profile("smoke", "{tmp_path}", **{played})
+print(roles.grader(book)(pd.DataFrame([{row}])), roles.trial(book, "grader"))
+"""
+    with Wire(models=(model,), say=lambda prompt, attempt: "Yes") as wire:
+        module = package / "providers" / "clients" / "mistral.py"
+        module.write_text(CLIENT.replace("https://api.mistral.ai", wire.url))
+        own: dict = {"env": {**os.environ, "PYTHONPATH": "", "MISTRAL_API_KEY": "any"}}
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, **own)
+    assert done.stdout.endswith("['correct'] \n"), done.stdout + done.stderr
 
 
 def test_every_file_and_setting_that_the_page_names_is_there():

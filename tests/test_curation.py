@@ -23,5 +23,7 @@ def test_what_a_profile_changes_is_a_row_of_its_own():
     assert said("paper", models__limits__grader=8_192).keys() == (
         said("paper").keys() - {"tokens of a grade"}
     )
+    by_others = said("paper", roles__classifier="openai", roles__grader="gemini")
+    assert by_others.keys() == said("paper").keys()
     assert "string patterns" not in said("paper", selection__patterns="reference")
     assert said("paper", questions__ngram=13)["words per n-gram"] == "13"

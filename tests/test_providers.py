@@ -10,16 +10,15 @@ from wire import Wire
 
 from s1lib.artifacts import RunError
 from s1lib.providers.calls import Calls
-from s1lib.providers.claude import Claude
-from s1lib.providers.gemini import Gemini
-from s1lib.providers.openai import OpenAI, split_thinking
+from s1lib.providers.clients import claude, gemini, openai
+from s1lib.providers.clients.openai import split_thinking
 from s1lib.providers.prices import price
 from s1lib.providers.protocol import Provider, Reply, Request
 
 MODELS: dict[str, tuple[Any, str, str]] = {
-    "gemini-2.5-flash": (Gemini, "", "GEMINI_API_KEY"),
-    "claude-haiku-4-5": (Claude, "", "ANTHROPIC_API_KEY"),
-    "deepseek-reasoner": (OpenAI, "/v1", "OPENAI_API_KEY"),
+    "gemini-2.5-flash": (gemini.Client, "", "GEMINI_API_KEY"),
+    "claude-haiku-4-5": (claude.Client, "", "ANTHROPIC_API_KEY"),
+    "deepseek-reasoner": (openai.Client, "/v1", "OPENAI_API_KEY"),
 }
 
 
@@ -108,4 +107,4 @@ def test_think_tags_are_split(text: str, thinking: str, answer: str):
 
 def test_an_openai_server_has_no_batches(tmp_path: Path):
     with pytest.raises(RunError, match="openai has no batches"):
-        Calls(tmp_path / "calls.sqlite", OpenAI(), 1.0, batch=True)
+        Calls(tmp_path / "calls.sqlite", openai.Client(), 1.0, batch=True)

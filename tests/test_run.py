@@ -292,7 +292,7 @@ def test_a_second_runner_is_refused_and_the_first_goes_on(tmp_path):
     wait_until(lambda: processes_of(root))
     second = call(root, "run", "--profile", "smoke")
     assert second.returncode == 1 and second.stdout == ""
-    assert f"in use by another run (process {first.pid}" in second.stderr
+    assert f"in use by process {first.pid}" in second.stderr
     assert first.wait() == 0
 
 

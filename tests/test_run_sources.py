@@ -21,6 +21,7 @@ FILES = {
     "loads.py": "folder = 'profiles', 'models'",
     "program.py": "",
     "broken.py": "import s1lib.alone\ndef (",
+    "by_name.py": "import_module(f's1lib.room.{name}')",
 }
 
 
@@ -68,6 +69,10 @@ def test_a_program_named_in_a_string_or_on_a_shell_line_counts(used):
     assert "program.py" in used('run(["accelerate", "launch", "-m", "s1lib.program"])')
     assert "program.py" in used("!accelerate launch s1lib/program.py --epochs 5")
     assert "program.py" in used("%%bash\npython -m s1lib.program")
+
+
+def test_a_module_that_is_imported_by_its_name_may_be_any_of_its_room(used):
+    assert {"room/__init__.py", "room/middle.py", "ground.py"} < set(used("import s1lib.by_name"))
 
 
 def test_prose_that_mentions_a_module_does_not_count(used):

@@ -245,7 +245,8 @@ def test_whoever_stops_reading_stops_the_requests(wire, remote, prompts):
 
 
 def remote_job(remote, prompt):
-    return remote.job(prompt, None, Sampling(max_new_tokens=ANSWER))[0]
+    _, (job,) = remote.jobs(remote.exam([prompt]), None, Sampling(max_new_tokens=ANSWER))
+    return job
 
 
 def test_a_request_that_the_server_aborted_is_asked_again(wire, remote, decoder, prompts):

@@ -13,11 +13,13 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -30,8 +32,7 @@ from wire import Wire  # noqa: E402
 
 from s1lib.artifacts import RunError  # noqa: E402
 from s1lib.providers.calls import Calls  # noqa: E402
-from s1lib.providers.claude import Claude  # noqa: E402
-from s1lib.providers.gemini import Gemini  # noqa: E402
+from s1lib.providers.clients import claude, gemini  # noqa: E402
 from s1lib.providers.protocol import Provider, Request  # noqa: E402
 from s1lib.providers.store import Store  # noqa: E402
 
@@ -52,6 +53,13 @@ def questions(n: int) -> list[tuple[bool, list[Request]]]:
     ]
 
 
+def ended(store: Path) -> list[tuple[str, str]]:
+    """Key and outcome of each call that a store knows; `in flight` has none yet."""
+    query = "SELECT key, coalesce(outcome, 'in flight') FROM calls"
+    with closing(sqlite3.connect(store)) as database:
+        return database.execute(query).fetchall()
+
+
 def say(prompt: str, attempt: int) -> str:
     """An answer that tells which question it belongs to, sometimes with half a surrogate pair."""
     return f"Answer to {prompt}" + "\ud83d" * prompt.endswith("3")
@@ -59,7 +67,7 @@ def say(prompt: str, attempt: int) -> str:
 
 def child(store: str, url: str, n: int, concurrency: int, cap: float) -> int:
     """Ask everything; this is the process that gets killed."""
-    providers: tuple[Provider, ...] = (Gemini(url), Claude(url))
+    providers: tuple[Provider, ...] = (gemini.Client(url), claude.Client(url))
     for (batch, requests), provider in zip(questions(n), providers * 2, strict=True):
         calls = Calls(
             *(Path(store), provider, cap, concurrency),
@@ -124,7 +132,8 @@ def under_fire(folder: Path, n: int, kills: int, concurrency: int, seed: int = 0
                 raise RuntimeError((folder / "log.txt").read_text(encoding="utf-8")[-2000:])
     with Store(store) as books:
         answers = books.get(request.key for request in requests)
-        lost = Counter(books.keys("killed"))
+        calls = ended(store)
+        lost = Counter(key for key, outcome in calls if outcome == "killed")
         keys = [(request.prompt, request.key) for request in requests]
         again = [wire.served[p] - 1 - lost[k] - wire.unkeyed[p] for p, k in keys]
         pairs = [(answers[k]["text"], say(p, 1).replace("\ud83d", "\ufffd")) for p, k in keys]
@@ -148,7 +157,7 @@ def under_fire(folder: Path, n: int, kills: int, concurrency: int, seed: int = 0
             "billed": round(wire.billed, 6),
             "on_the_books": round(books.spent, 6),
             "cap": cap,
-            "outcomes": books.outcomes(),
+            "outcomes": Counter(outcome for _, outcome in calls),
         }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any, Self
 from weakref import WeakSet
 
-from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from s1lib.artifacts import RunError
@@ -28,12 +26,12 @@ from s1lib.decoding.marks import encode, marks
 from s1lib.decoding.record import Generation, config_hash
 from s1lib.decoding.sampling import GREEDY, Sampling
 from s1lib.decoding.sweep import Branches, Cell, alike, trunks
+from s1lib.progress import bar
 
 Prompt = Sequence[int] | str | Sequence[Mapping[str, str]]  # token ids, a question, messages
 Problems = Sequence[Problem | Prompt]
 Done = tuple[Job, Machine]
 TAIL = 16  # tokens at the end of a prompt, where a template may close thinking
-INTERVAL = 0.2 if sys.stderr.isatty() else 5.0
 _ALIVE: WeakSet[Decoder] = WeakSet()
 
 
@@ -136,22 +134,8 @@ class Decoder(ABC):
         of `Generation`, such as `method`. Raises `RunError` for bad settings and prompts, before
         anything is decoded, and `DecodeError` (with what is finished) if the backend fails.
         """
-        exam = self._exam(problems)
-        asked = [one.prompt for one in exam]
-        found = self.marks(forcing, stop)
-        self._still_open(exam, forcing)
-        forcing = self._with_budget(forcing, asked, found)
-        limit = self._limit(forcing, sampling)
-        jobs = [
-            Job(
-                self._new(prompt, index, found, limit)(forcing),
-                index,
-                sample,
-                key(sampling.seed, exam[index].id, sample),
-            )
-            for index, prompt in enumerate(asked)
-            for sample in range(sampling.samples)
-        ]
+        exam = self.exam(problems)
+        forcing, jobs = self.jobs(exam, forcing, sampling, stop)
         fields = {**self.fields(forcing, sampling), **tags}
 
         def results(job: Job, done: Machine) -> Iterator[tuple[Order, Generation]]:
@@ -161,9 +145,8 @@ class Decoder(ABC):
             each(row)
             yield (0, job.problem, job.sample), row
 
-        names = [[one.benchmark, one.id] for one in exam]
-        settings = [names, sampling.samples, fields, sorted(stop)]
-        return self._collect(jobs, sampling, results, [asked, *settings])
+        with self._kept(exam, [sampling.samples, fields, sorted(stop)]) as kept:
+            return self._collect(kept, jobs, sampling, results)
 
     def sweep(
         self,
@@ -178,7 +161,7 @@ class Decoder(ABC):
         `generate` gives with that cell. Cells may differ in budget and waits alone; otherwise, or
         if there are none, raises `RunError`.
         """
-        exam = self._exam(problems)
+        exam = self.exam(problems)
         asked = [one.prompt for one in exam]
         first = alike(cells)[0]
         found, limit = self.marks(first), self._limit(first, sampling)
@@ -201,8 +184,8 @@ class Decoder(ABC):
                 row = self.generation(one, problem.id, job.sample, own)
                 yield (place, job.problem, job.sample), row
 
-        names = [[one.benchmark, one.id] for one in exam]
-        return self._collect(jobs, sampling, results, [asked, names, sampling.samples, *fields])
+        with self._kept(exam, [sampling.samples, *fields]) as kept:
+            return self._collect(kept, jobs, sampling, results)
 
     # --- what a method needs that decodes in a way of its own (tree search) ---------------------
 
@@ -210,20 +193,45 @@ class Decoder(ABC):
         """All ids that are forced or end a phase."""
         return marks(self.tokenizer, forcing, (*self.ends, *stop), self.delimiters)
 
-    def job(
+    def exam(self, problems: Problems) -> list[Problem]:
+        """Bare prompts as problems, too, in token ids. Raises `RunError` for an empty prompt."""
+        found = []
+        for place, one in enumerate(problems):
+            if not isinstance(one, Problem):
+                spoken = isinstance(one, str) or (len(one) and isinstance(one[0], Mapping))
+                ids = prompt_ids(self.tokenizer, one) if spoken else one  # type: ignore[arg-type]
+                one = Problem(str(place), tuple(ids))  # type: ignore[arg-type]
+            if not len(one.prompt):
+                raise RunError(f"the prompt of problem {one.id} is empty: give at least one token")
+            found.append(one)
+        return found
+
+    def jobs(
         self,
-        prompt: Prompt,
+        exam: list[Problem],
         forcing: Forcing | None,
         sampling: Sampling,
-        name: str = "0",
-    ) -> tuple[Job, dict[str, Any]]:
-        """The job of one prompt, and the fields of its row in the record."""
-        (one,) = exam = self._exam([prompt])
-        found = self.marks(forcing)
+        stop: Sequence[int] = (),
+    ) -> tuple[Forcing | None, list[Job]]:
+        """The jobs of `generate`, and the forcing that they are under.
+
+        It is another where the harness's protocol sets a budget.
+        """
+        asked = [one.prompt for one in exam]
+        found = self.marks(forcing, stop)
         self._still_open(exam, forcing)
-        forcing = self._with_budget(forcing, [one.prompt], found)
-        new = self._new(one.prompt, 0, found, self._limit(forcing, sampling))
-        return Job(new(forcing), 0, 0, key(sampling.seed, name, 0)), self.fields(forcing, sampling)
+        forcing = self._with_budget(forcing, asked, found)
+        limit = self._limit(forcing, sampling)
+        return forcing, [
+            Job(
+                self._new(one.prompt, index, found, limit)(forcing),
+                index,
+                sample,
+                key(sampling.seed, one.id, sample),
+            )
+            for index, one in enumerate(exam)
+            for sample in range(sampling.samples)
+        ]
 
     def limit(self, sampling: Sampling) -> int:
         """The most tokens of an answer after thinking."""
@@ -284,20 +292,17 @@ class Decoder(ABC):
 
     # --- shared by both -------------------------------------------------------------------------
 
-    def _collect(
-        self,
-        jobs: list[Job],
-        sampling: Sampling,
-        results: Callable[[Job, Machine], Iterable[tuple[Order, Generation]]],
-        asked: list[Any],
-    ) -> list[Generation]:
-        with contextlib.ExitStack() as stack:
-            kept = None
-            if self.keep:
-                kept = stack.enter_context(Kept(self.keep, [self.weights, *_plain(asked)]))
-            return self._collect_into(kept, jobs, sampling, results)
+    def _kept(
+        self, exam: list[Problem], settings: list[Any]
+    ) -> contextlib.AbstractContextManager[Kept | None]:
+        """Where this call keeps its generations, if it is to; named by all that it asks for."""
+        if not self.keep:
+            return contextlib.nullcontext()
+        prompts = [list(map(int, one.prompt)) for one in exam]
+        names = [[one.benchmark, one.id] for one in exam]
+        return Kept(self.keep, [self.weights, prompts, names, *settings])
 
-    def _collect_into(
+    def _collect(
         self,
         kept: Kept | None,
         jobs: list[Job],
@@ -307,42 +312,29 @@ class Decoder(ABC):
         known = kept.read() if kept else {}
         found = list(known.items())
         start, self.paid = time.perf_counter(), 0
-        bar = tqdm(total=len(jobs), desc="decode", unit="run", leave=False, mininterval=INTERVAL)
+        shown = bar("decode", len(jobs), unit="run")
         left = [job for job in jobs if not all(place in known for place in _places(job))]
-        bar.update(len(jobs) - len(left))
+        shown.update(len(jobs) - len(left))
         try:
             for job, done in self.run(left, sampling) if left else ():
                 new = [pair for pair in results(job, done) if pair[0] not in known]
                 if kept:
                     kept.add(new)
                 found += new
-                bar.update(bool(new))
+                shown.update(bool(new))
                 self.speed = self.paid / (time.perf_counter() - start)
-                bar.set_postfix_str(f"{self.speed:,.0f} tokens/s", refresh=False)
+                shown.set_postfix_str(f"{self.speed:,.0f} tokens/s", refresh=False)
         except Exception as error:  # out of memory, an engine that died: keep what is done
             why = str(error) if isinstance(error, RunError) else f"decoding failed: {error!r}"
             raise DecodeError(why, _in_order(found)) from error
         finally:
-            bar.close()
+            shown.close()
         return _in_order(found)
 
     def _new(
         self, prompt: Sequence[int], index: int, found: Marks, limit: int
     ) -> Callable[[Forcing | None], Machine]:
         return lambda forcing: machine(prompt, forcing, found, self.window, limit, index)
-
-    def _exam(self, problems: Problems) -> list[Problem]:
-        """Bare prompts as problems, too, in token ids. Raises `RunError` for an empty prompt."""
-        found = []
-        for place, one in enumerate(problems):
-            if not isinstance(one, Problem):
-                spoken = isinstance(one, str) or (len(one) and isinstance(one[0], Mapping))
-                ids = prompt_ids(self.tokenizer, one) if spoken else one  # type: ignore[arg-type]
-                one = Problem(str(place), tuple(ids))  # type: ignore[arg-type]
-            if not len(one.prompt):
-                raise RunError(f"the prompt of problem {one.id} is empty: give at least one token")
-            found.append(one)
-        return found
 
     def _still_open(self, exam: list[Problem], forcing: Forcing | None) -> None:
         """Raise `RunError` for a prompt whose template has ended thinking before it began."""
@@ -399,11 +391,6 @@ def _places(job: Job) -> list[Order]:
     """Where the generations of a job stand in its call."""
     cells = job.branches.places if job.branches else [0]
     return [(cell, job.problem, job.sample) for cell in cells]
-
-
-def _plain(asked: list[Any]) -> list[Any]:
-    prompts, *rest = asked
-    return [[list(map(int, prompt)) for prompt in prompts], *rest]
 
 
 def _in_order(found: list[tuple[Order, Generation]]) -> list[Generation]:

@@ -11,7 +11,6 @@ the lines of `paths` and `methods.reward` that name `Fast`), and all is decoded 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,7 +49,7 @@ class Fast(Network):
         if on_cpu:
             self.group = GROUP
         small = sum(part.nbytes for part in body.layers.parameters()) <= COPIED
-        self._order = self._interleaved(body.layers[0].self_attn)
+        self._order = self._interleaved()
         with torch.no_grad():
             self.layers = [self._layer(layer, small) for layer in body.layers]
             self.embedding = body.embed_tokens.weight.detach()
@@ -64,7 +63,7 @@ class Fast(Network):
         )
         self.clear()
 
-    def _interleaved(self, attention: Any) -> Tensor:
+    def _interleaved(self) -> Tensor:
         """The order in which columns of q, k and v are used.
 
         Within each head the two halves that the rotary embedding mixes are interleaved, so that
@@ -109,11 +108,6 @@ class Fast(Network):
     def clear(self) -> None:
         self.cache: list[Tensor] = []
         self.rows = self.columns = 0
-
-    def twin(self) -> Fast:
-        other = copy.copy(self)
-        other.clear()
-        return other
 
     def _grow(self, rows: int, columns: int) -> None:
         shape = rows, columns, self.kv_heads, 2, self.head_size

@@ -258,9 +258,14 @@ class Machine:
                 return stop
         return ()
 
+    @property
+    def _space(self) -> int:
+        """How much of a string may be appended."""
+        return self.max_tokens
+
     def _ignore(self) -> Move:
         self.ignored.append(self.thought)
-        string = self.marks.wait[: self.max_tokens]
+        string = self.marks.wait[: self._space]
         self._force(string)
         self._fresh = self._round = len(self.ids)
         return Move(string) if self.max_tokens else self._close(self._limit, string)
@@ -322,12 +327,9 @@ class HarnessMachine(Machine):
         minimum = max(self.forcing.minimum, int(self.forcing.waits > 0))
         return max(minimum - (len(self.ids) - self._round), 0)
 
-    def _ignore(self) -> Move:
-        self.ignored.append(self.thought)
-        string = self.marks.wait[: self._room - self.thought]
-        self._force(string)
-        self._fresh = self._round = len(self.ids)
-        return Move(string) if self.max_tokens else self._close(self._limit, string)
+    @property
+    def _space(self) -> int:
+        return self._room - self.thought
 
     def _close(self, why: str, before: tuple[int, ...] = ()) -> Move:
         trace = self.ids[self.thinking_start :]

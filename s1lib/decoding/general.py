@@ -8,7 +8,6 @@ row can go back, fork or go on by several tokens without moving the others.
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Sequence
 from typing import Any
@@ -82,28 +81,48 @@ class Where:
     read: Tensor  # (batch, before + new) slots; those of padding are any, since they are masked
 
 
-class General(Network):
-    """`model` must be on its device(s); it is only read, and may be quantised or adapted."""
+class Whole(Network):
+    """A model as a whole, and the ids of its rows: (rows, columns), int64.
+
+    `model` must be on its device(s); it is only read, and may be quantised or adapted.
+    """
 
     def __init__(self, model: Any, vocabulary: int) -> None:
         self.model, self.vocabulary = model, vocabulary
         self.device, self.dtype = execution_device(model), model.dtype
+        self.clear()
+
+    def clear(self) -> None:
+        self.ids, self.rows, self.columns = np.zeros((0, 0), np.int64), 0, 0
+
+    def _grow(self, rows: int, columns: int) -> None:
+        grown = np.zeros((rows, columns), np.int64)
+        grown[: self.rows, : self.columns] = self.ids
+        self.ids, self.rows, self.columns = grown, rows, columns
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        self.ids[target, :length] = self.ids[source, :length]
+
+    def _write(self, tokens: Ints, places: Ints, chunks: Sequence[Chunk]) -> None:
+        self.ids[np.arange(len(tokens)), places] = tokens
+        for chunk in chunks:
+            self.ids[chunk.row, chunk.start : chunk.start + len(chunk.ids)] = chunk.ids
+
+
+class General(Whole):
+    """With a cache of all rows."""
+
+    def __init__(self, model: Any, vocabulary: int) -> None:
+        super().__init__(model, vocabulary)
         bare = model.get_base_model() if hasattr(model, "get_base_model") else model  # peft's
         accepted = inspect.signature(bare.forward).parameters
         self._takes_places = "position_ids" in accepted
         self._keep = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
-        self.clear()
 
     def clear(self) -> None:
-        self.rows = self.columns = 0
+        super().clear()
         self.where = Where()
         self.cache: Any = Cache(layer_class_to_replicate=lambda: Past(self.where))  # type: ignore
-        self.ids = np.zeros((0, 0), np.int64)
-
-    def twin(self) -> General:
-        other = copy.copy(self)
-        other.clear()
-        return other
 
     @property
     def position_bytes(self) -> int:  # type: ignore[override]
@@ -112,15 +131,13 @@ class General(Network):
         return sum(part[0, 0].nbytes for part in parts if part is not None)
 
     def _grow(self, rows: int, columns: int) -> None:
-        grown = np.zeros((rows, columns), np.int64)
-        grown[: self.rows, : self.columns] = self.ids
-        self.ids, self.rows, self.columns = grown, rows, columns
+        super()._grow(rows, columns)
         self.where.rows, self.where.columns = rows, columns
         for layer in self.cache.layers:
             layer.grow(rows, columns)
 
     def copy(self, source: int, target: int, length: int) -> None:
-        self.ids[target, :length] = self.ids[source, :length]
+        super().copy(source, target, length)
         for layer in self.cache.layers:
             for part in (layer.keys, layer.values):
                 part[target, :length] = part[source, :length]
@@ -128,10 +145,9 @@ class General(Network):
     @torch.inference_mode(False)  # tensors made there may not be changed outside
     @torch.no_grad()
     def step(self, tokens: Ints, places: Ints, chunks: Sequence[Chunk]) -> Tensor:
+        self._write(tokens, places, chunks)
         sizes = np.ones(len(tokens), np.int64)
-        self.ids[np.arange(len(tokens)), places] = tokens
         for chunk in chunks:
-            self.ids[chunk.row, chunk.start : chunk.start + len(chunk.ids)] = chunk.ids
             sizes[chunk.row] = places[chunk.row] - chunk.start + 1
         # rows that feed about as many tokens go together
         classes = np.ceil(np.log2(sizes)).astype(int)
@@ -171,35 +187,14 @@ class General(Network):
         return out.logits[:, -1, : self.vocabulary].to(self.device)
 
 
-class Reread(Network):
+class Reread(Whole):
     """Without a cache: every step reads each row from its beginning, alone.
 
     Slow, and right for whatever a model keeps between tokens, such as a recurrent state.
     """
 
-    def __init__(self, model: Any, vocabulary: int) -> None:
-        self.model, self.vocabulary = model, vocabulary
-        self.device, self.dtype = execution_device(model), model.dtype
-        self.clear()
-
-    def clear(self) -> None:
-        self.ids, self.rows, self.columns = np.zeros((0, 0), np.int64), 0, 0
-
-    def twin(self) -> Reread:
-        return Reread(self.model, self.vocabulary)
-
-    def _grow(self, rows: int, columns: int) -> None:
-        grown = np.zeros((rows, columns), np.int64)
-        grown[: self.rows, : self.columns] = self.ids
-        self.ids, self.rows, self.columns = grown, rows, columns
-
-    def copy(self, source: int, target: int, length: int) -> None:
-        self.ids[target, :length] = self.ids[source, :length]
-
     def step(self, tokens: Ints, places: Ints, chunks: Sequence[Chunk]) -> Tensor:
-        self.ids[np.arange(len(tokens)), places] = tokens
-        for chunk in chunks:
-            self.ids[chunk.row, chunk.start : chunk.start + len(chunk.ids)] = chunk.ids
+        self._write(tokens, places, chunks)
         rows = [self.ids[row, : place + 1].tolist() for row, place in enumerate(places)]
         return torch.stack([own_logits(self.model, ids, self.device) for ids in rows])[
             :, : self.vocabulary

@@ -6,7 +6,6 @@ call has a file of its own, named after everything that was asked; each line is 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable
@@ -14,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from s1lib.artifacts import RunError
+from s1lib.artifacts import RunError, fingerprint
 from s1lib.decoding.record import LISTS, Generation
 
 Order = tuple[int, int, int]  # cell, problem, sample
@@ -27,8 +26,7 @@ class Kept:
     """
 
     def __init__(self, folder: str | Path, asked: Any) -> None:
-        name = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
-        self.path = Path(folder) / f"{name}.jsonl"
+        self.path = Path(folder) / f"{fingerprint(asked)}.jsonl"
 
     def __enter__(self) -> Kept:
         try:

@@ -147,12 +147,6 @@ def _generation(
     )
 
 
-def _is_likelihood(response: Any) -> bool:
-    """Whether a response is the pair of a loglikelihood request, such as ["-3.1", "False"]."""
-    pair = isinstance(response, list) and len(response) == 2
-    return pair and str(response[1]) in ("True", "False")
-
-
 def _kind(target: str) -> str:
     if re.fullmatch(r"\(?[A-J]\)?", target.strip()):
         return "choice"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 import psutil
 import torch
@@ -99,7 +100,7 @@ class TorchDecoder(Decoder):
     def stream(
         self, prompt: Prompt, forcing: Forcing | None = None, sampling: Sampling = GREEDY
     ) -> Iterator[tuple[int, bool]]:
-        job, _ = self.job(prompt, forcing, sampling)
+        _, (job,) = self.jobs(self.exam([prompt]), forcing, replace(sampling, samples=1))
         machine = job.machine
         engine = Engine(self.network.twin(), 1, machine.longest, sampling, self.hooks)
         shown = machine.prompt_stop

@@ -7,9 +7,11 @@ one without a cache (`reread`); `s1lib.decoding.paths` chooses.
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -71,9 +73,11 @@ class Network(ABC):
         `chunks` hold what the cache lacks of a row before its last token.
         """
 
-    @abstractmethod
-    def twin(self) -> Network:
+    def twin(self) -> Self:
         """The same weights with a cache of its own."""
+        other = copy.copy(self)
+        other.clear()
+        return other
 
 
 def enlarged(cache: Tensor | None, shape: Sequence[int], like: Tensor) -> Tensor:

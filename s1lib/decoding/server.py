@@ -130,7 +130,8 @@ class ServerDecoder(Decoder):
 
             async def answer(job: Job, leaf: Machine) -> None:
                 async with turn:
-                    await self._finish(client, job, leaf, sampling)
+                    while leaf.phase != "done":
+                        await self._advance(client, job, leaf, sampling)
                 stream.push((job, leaf))
 
             async with asyncio.TaskGroup() as group:
@@ -173,12 +174,6 @@ class ServerDecoder(Decoder):
             return job.branches(machine)
         stream.push((job, machine))
         return []
-
-    async def _finish(
-        self, client: openai.AsyncOpenAI, job: Job, machine: Machine, sampling: Sampling
-    ) -> None:
-        while machine.phase != "done":
-            await self._advance(client, job, machine, sampling)
 
     async def _advance(
         self, client: openai.AsyncOpenAI, job: Job, machine: Machine, sampling: Sampling
@@ -305,8 +300,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Start the server for a profile, in place of this process."""
     book = load_profile(args.profile, args.run)
+    name = args.model or (book.run / "models" / "s1").as_posix()
     line = command(
-        args.model or (book.run / "models" / "s1").as_posix(),
+        name,
         book.evaluation.window,
         book.evaluation.dtype,
         args.tensor_parallel_size,
@@ -317,7 +313,6 @@ def main(args: argparse.Namespace) -> int:
     if args.print:
         return 0
     with suppress(OSError):  # a model that vLLM can find and this machine cannot
-        name = args.model or (book.run / "models" / "s1").as_posix()
         print(told(delimiters_of(load_tokenizer(name))), file=sys.stderr)
     try:
         os.execvp(line[0], line)

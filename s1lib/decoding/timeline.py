@@ -76,11 +76,8 @@ def _runs(ids: tuple[int, ...], mask: list[bool], tokenizer: PreTrainedTokenizer
     out = []
     for forced, run in groupby(zip(ids, mask, strict=True), key=lambda pair: pair[1]):
         tokens = [token for token, _ in run]
-        texts = (
-            [str(tokenizer.decode(tokens))]
-            if forced
-            else [str(tokenizer.decode([token])) for token in tokens]
-        )
+        frames = [tokens] if forced else [[token] for token in tokens]
+        texts = [str(tokenizer.decode(ids)) for ids in frames]
         tag = "mark" if forced else "span"
         out += [f"<{tag}>{escape(shown(text))}</{tag}>" for text in texts]
         if not forced and texts[-1].endswith("\n"):

@@ -14,6 +14,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from s1lib.benchmarks import Problem
 from s1lib.decoding.decoder import Decoder
 from s1lib.decoding.draw import key
 from s1lib.decoding.forcing import DONE, GO_ON, Forcing, Machine, Marks, Move
@@ -63,36 +64,35 @@ class Stepper(Machine):
 
 
 class Steps:
-    """Decodes traces of `prompts` step by step, `live` of them at most between two calls.
+    """Decodes traces of `problems` step by step, `live` of them at most between two calls.
 
-    `ids` name the problems. Random numbers belong to (seed, problem, number, position), where
-    `number` is the caller's for each trace, so that results do not depend on what else runs
-    (`sampling.samples` is not looked at).
+    Random numbers belong to (seed, problem, number, position), where `number` is the caller's for
+    each trace, so that results do not depend on what else runs (`sampling.samples` is not looked
+    at). `tags` are further fields of `Generation`.
     """
 
     def __init__(
         self,
         decoder: Decoder,
-        prompts: Sequence[Sequence[int]],
+        problems: Sequence[Problem],
         forcing: Forcing,
         sampling: Sampling,
         *,
-        ids: Sequence[str],
         live: int,
         **tags: Any,
     ) -> None:
-        self.decoder, self.prompts, self.ids = decoder, prompts, list(ids)
+        self.decoder, self.problems = decoder, problems
         self.sampling, self.forcing = sampling, forcing
         found = decoder.marks(forcing)
         plain = {field.name: getattr(found, field.name) for field in fields(Marks)}
         self.marks = StepMarks(**plain, pauses=blank_lines(decoder.tokenizer))
         self._fields = {**decoder.fields(forcing, sampling), **tags}
-        roots = (self.root(problem) for problem in range(len(prompts)))
+        roots = (self.root(problem) for problem in range(len(problems)))
         self._run = decoder.stepwise(roots, live, sampling)
 
     def root(self, problem: int) -> Stepper:
         """A trace that has not begun."""
-        prompt, limit = self.prompts[problem], self.decoder.limit(self.sampling)
+        prompt, limit = self.problems[problem].prompt, self.decoder.limit(self.sampling)
         return Stepper(prompt, self.forcing, self.marks, self.decoder.window, limit, problem)
 
     def advance(self, traces: Iterable[tuple[int, int, Stepper]]) -> Iterator[tuple[int, Stepper]]:
@@ -101,7 +101,7 @@ class Steps:
         A trace comes back `paused` after a step of thinking, or done with thinking and answer.
         """
         jobs = [
-            Job(trace, problem, number, key(self.sampling.seed, self.ids[problem], number))
+            Job(trace, problem, number, key(self.sampling.seed, self.problems[problem].id, number))
             for problem, number, trace in traces
         ]
         place = {id(job): index for index, job in enumerate(jobs)}
@@ -113,8 +113,9 @@ class Steps:
         self, done: Stepper, problem: int, sample: int, sampled: int, **tags: Any
     ) -> Generation:
         """The record's row of a finished trace; `sampled` tokens are on its bill."""
-        row = self.decoder.generation(done, self.ids[problem], sample, self._fields)
-        return replace(row, sampled=sampled, **tags)
+        one = self.problems[problem]
+        row = self.decoder.generation(done, one.id, sample, self._fields)
+        return replace(row, benchmark=one.benchmark, sampled=sampled, **tags)
 
 
 def blank_lines(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:

@@ -7,7 +7,7 @@
 | class-conditional | short or long | on nothing of the kind |
 
 Each generation's `asked` is what was asked for (`128`, `short`), its `method` is named as in
-Table 3. Training texts are made by `s1lib.selection`; a test holds prompts against them.
+Table 3. Training texts are made by `s1lib.selection`, with the same suffix.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from s1lib.decoding import Forcing, Generation, cells
 from s1lib.decoding.decoder import Decoder
 from s1lib.decoding.record import grade_record
 from s1lib.evaluation import examine
+from s1lib.selection import suffix
 
 TOKEN, STEP, CLASS = "token-conditional", "step-conditional", "class-conditional"
 FORCED = " + forcing"
@@ -32,11 +33,6 @@ CLASSES = {
     "short": "\n\nAnswer after a short amount of thinking.",
     "long": "\n\nAnswer after a long amount of thinking.",
 }
-
-
-def suffix(bound: int, unit: str) -> str:
-    """What is appended to a question; `unit` is `tokens` or `steps`."""
-    return f"\n\nThink for up to {bound} {unit}."
 
 
 def control_sets(

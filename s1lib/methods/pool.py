@@ -22,10 +22,7 @@ METHOD = "sample"
 
 
 def draw_pool(
-    decoder: Decoder,
-    tests: pd.DataFrame,
-    sampling: Sampling,
-    forcing: Forcing | None = None,
+    decoder: Decoder, tests: pd.DataFrame, sampling: Sampling, forcing: Forcing | None = None
 ) -> list[Generation]:
     """`sampling.samples` graded generations of each problem, thinking up to their natural end.
 
@@ -33,13 +30,8 @@ def draw_pool(
     of the record have the method `sample`. The reference rejects at temperature 1, too
     (eval/commands.sh).
     """
-    return examine(
-        decoder,
-        problems(tests, decoder.tokenizer),
-        forcing or Forcing(),
-        sampling,
-        method=METHOD,
-    )
+    exam = problems(tests, decoder.tokenizer)
+    return examine(decoder, exam, forcing or Forcing(), sampling, method=METHOD)
 
 
 def read_pool(run: Path) -> pd.DataFrame:

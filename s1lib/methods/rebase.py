@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -128,15 +128,8 @@ def rebase(
     what each was judged to be worth.
     """
     size = max(1, search.live // search.width)
-    steps = Steps(
-        decoder,
-        [one.prompt for one in problems],
-        forcing or Forcing(),
-        sampling,
-        ids=[one.id for one in problems],
-        live=search.width * size,
-        method=REBASE,
-    )
+    live = search.width * size
+    steps = Steps(decoder, problems, forcing or Forcing(), sampling, live=live, method=REBASE)
     grown: dict[int, Tree] = {}
     following = 0
     growing = _grow(steps, reward, size, search.width, search.balance)
@@ -144,14 +137,13 @@ def rebase(
         grown[done.problem] = done
         while following in grown:
             tree = grown.pop(following)
-            benchmark = problems[following].benchmark
-            yield tree, [replace(one, benchmark=benchmark) for one in _generations(steps, tree)]
+            yield tree, _generations(steps, tree)
             following += 1
 
 
 def _grow(steps: Steps, reward: Reward, size: int, width: int, balance: float) -> Iterator[Tree]:
     """Trees as they are done, `size` at a time: where one is done, the next problem's begins."""
-    coming = deque(Tree(problem) for problem in range(len(steps.prompts)))
+    coming = deque(Tree(problem) for problem in range(len(steps.problems)))
     growing: list[Tree] = []
     frontier: list[tuple[Tree, Node]] = []
     while coming or growing:

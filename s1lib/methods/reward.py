@@ -21,7 +21,7 @@ from s1lib.artifacts import RunError
 from s1lib.chat import ASSISTANT, END, THINK
 from s1lib.decoding.prefixes import Prefixes
 from s1lib.decoding.tree import blank_lines
-from s1lib.metrics import Estimate, resampled_means
+from s1lib.metrics import Estimate, estimate, resampled_means
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -189,12 +189,7 @@ def auc(scores: ArrayLike, right: ArrayLike, problems: ArrayLike, seed: int = 0)
         rows = np.repeat(np.arange(len(values)), weight)
         if labels[rows].any() and not labels[rows].all():
             found.append(_area(values[rows], labels[rows]))
-    low, high = np.percentile(found, (2.5, 97.5))
-    return {
-        "value": round(_area(values, labels), 2),
-        "n": len(names),
-        "ci95": [round(float(low), 2), round(float(high), 2)],
-    }
+    return estimate(_area(values, labels), len(names), np.array(found))
 
 
 def auc_within(scores: ArrayLike, right: ArrayLike, problems: ArrayLike, seed: int = 0) -> Estimate:
@@ -213,12 +208,7 @@ def auc_within(scores: ArrayLike, right: ArrayLike, problems: ArrayLike, seed: i
     if not pairs:
         return dict(_UNKNOWN)
     means = resampled_means([won, pairs], seed=seed)
-    low, high = np.percentile(100 * means[:, 0] / means[:, 1], (2.5, 97.5))
-    return {
-        "value": round(float(100 * sum(won) / sum(pairs)), 2),
-        "n": len(pairs),
-        "ci95": [round(float(low), 2), round(float(high), 2)],
-    }
+    return estimate(float(100 * sum(won) / sum(pairs)), len(pairs), 100 * means[:, 0] / means[:, 1])
 
 
 def _area(values: Floats, labels: NDArray[np.bool_]) -> float:

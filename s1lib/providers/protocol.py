@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Self
 
+from s1lib.artifacts import RunError
 from s1lib.providers.faults import Failure
 from s1lib.providers.prices import Usage, price
 from s1lib.providers.store import Batch
@@ -71,29 +74,61 @@ class Fetched(NamedTuple):
     lost: Sequence[Reply] = ()
 
 
-class Provider(Protocol):
-    """A client of one wire format. Entering it reads the key from the environment."""
+class Provider(ABC):
+    """A client of one wire format.
 
-    name: str
+    Entering it reads the key, from the first of `keys` that the environment has. `base_url` is
+    another server than the one that the library beneath it finds (in `GOOGLE_GEMINI_BASE_URL`,
+    `ANTHROPIC_BASE_URL` or `OPENAI_BASE_URL`, or the provider's own).
+    """
 
-    async def __aenter__(self) -> Any: ...
-    async def __aexit__(self, *_: object) -> None: ...
+    keys: ClassVar[tuple[str, ...]]
+
+    def __init__(self, base_url: str | None = None) -> None:
+        self.base_url = base_url
+
+    @property
+    def name(self) -> str:
+        """That of its module, by which profiles and stores know it."""
+        return type(self).__module__.rpartition(".")[2]
+
+    async def __aenter__(self) -> Self:
+        key = next((os.environ[name] for name in self.keys if os.environ.get(name)), "")
+        if not key:
+            raise RunError(
+                f"set {self.keys[0]} in the environment to call {self.name} (to any text for a "
+                "server of your own)"
+            )
+        self._client = self.connect(key)
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._client.__aexit__(*error)
+
+    @abstractmethod
+    def connect(self, key: str) -> Any:
+        """The library's own client, without retries: they are ours, or the cap would not hold."""
+
+    @abstractmethod
     async def send(self, request: Request) -> Reply:
         """Ask once. Raises whatever the client raises."""
 
+    @abstractmethod
     async def served(self) -> list[str]:
         """Names of the models that it serves today, as it lists them itself."""
 
 
-@runtime_checkable
-class BatchProvider(Provider, Protocol):
+class BatchProvider(Provider):
     """A provider with a batch interface."""
 
+    @abstractmethod
     async def submit(self, label: str, requests: Mapping[str, Request]) -> str:
         """Send a batch (requests by key); returns the provider's name for it."""
 
+    @abstractmethod
     async def find(self, batch: Batch, taken: set[str]) -> str | None:
         """The provider's name, none of `taken`, for a batch whose sender never learned it."""
 
+    @abstractmethod
     async def fetch(self, remote: str, keys: Sequence[str]) -> Fetched | None:
         """What became of `keys` once the batch has ended (without what was never answered)."""

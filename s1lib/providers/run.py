@@ -10,16 +10,14 @@ import asyncio
 import contextlib
 import random
 import signal
-import sys
 import threading
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from tqdm import tqdm
-
 from s1lib.artifacts import RunError
+from s1lib.progress import bar
 from s1lib.providers.faults import Failure
 from s1lib.providers.prices import Usage, price
 from s1lib.providers.protocol import BatchProvider, Provider, Reply, Request
@@ -97,9 +95,8 @@ class Run:
             self.loop.close()
 
     async def _all(self, work: Callable[[Run], Awaitable[None]]) -> None:
-        quiet = 0.2 if sys.stderr.isatty() else 5.0
-        bar = tqdm(desc=self.what, total=len(self.todo), mininterval=quiet, leave=False)
-        with Store(self.settings.store) as self.store, bar as self.bar:
+        shown = bar(self.what, len(self.todo))
+        with Store(self.settings.store) as self.store, shown as self.bar:
             if self.store.lost.calls:
                 print(
                     f"{self.store.lost.calls} calls were in flight when a process died; they may "

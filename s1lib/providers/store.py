@@ -8,9 +8,7 @@ lock that dies with its holder); anybody may read.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
 import shutil
 import sqlite3
 import time
@@ -19,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from s1lib.artifacts import RunError
+from s1lib.artifacts import RunError, alone
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, request TEXT, reply TEXT NOT NULL);
@@ -81,7 +79,7 @@ class Store:
         with contextlib.ExitStack() as stack, self._errors():
             if write:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(self._lock())
+                stack.enter_context(alone(self.path.with_suffix(".lock"), self.path))
             mode = "rwc" if write else "ro"
             self._db = sqlite3.connect(
                 f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None
@@ -106,11 +104,9 @@ class Store:
     def get(self, keys: Iterable[str]) -> dict[str, Any]:
         """The stored replies among `keys` (decoded JSON)."""
         found = {}
-        with self._errors():
-            for key in set(keys):
-                row = self._db.execute("SELECT reply FROM answers WHERE key=?", (key,)).fetchone()
-                if row:
-                    found[key] = json.loads(row[0])
+        for key in set(keys):
+            for (reply,) in self._rows("SELECT reply FROM answers WHERE key=?", key):
+                found[key] = json.loads(reply)
         return found
 
     def put(self, replies: dict[str, Any]) -> None:
@@ -133,8 +129,7 @@ class Store:
             json.dumps(value, separators=(",", ":")) if isinstance(value, dict) else value
             for value in (request[name] for name in like)
         ]
-        with self._errors():
-            return self._db.execute(f"{query} LIMIT 1", values).fetchone() is not None
+        return bool(self._rows(f"{query} LIMIT 1", *values))
 
     # The ledger
 
@@ -191,34 +186,28 @@ class Store:
 
     def name_batch(self, label: str, remote: str) -> None:
         """Note what the provider calls a batch."""
-        with self._errors():
-            self._db.execute("UPDATE batches SET remote=? WHERE label=?", (remote, label))
+        self._rows("UPDATE batches SET remote=? WHERE label=?", remote, label)
 
     def end_batch(self, label: str) -> None:
         """Note that a batch is collected (all its calls are settled)."""
-        with self._errors():
-            self._db.execute("UPDATE batches SET open=0 WHERE label=?", (label,))
+        self._rows("UPDATE batches SET open=0 WHERE label=?", label)
 
     def batches(self, provider: str) -> list[Batch]:
         """The batches of a provider that are still to be collected."""
         query = "SELECT label, model, keys, made, remote FROM batches WHERE open AND provider=?"
-        with self._errors():
-            rows = self._db.execute(query, (provider,)).fetchall()
         return [
             Batch(label, provider, model, json.loads(keys), made, remote, sent=True)
-            for label, model, keys, made, remote in rows
+            for label, model, keys, made, remote in self._rows(query, provider)
         ]
 
     def remotes(self) -> set[str]:
         """The providers' names of all batches, open or not."""
-        with self._errors():
-            return {name for (name,) in self._db.execute("SELECT remote FROM batches")}
+        return {name for (name,) in self._rows("SELECT remote FROM batches")}
 
     def flying(self, label: str) -> dict[str, tuple[int, float]]:
         """What a batch still has in flight: by key, call id and reserved dollars."""
         query = "SELECT key, id, dollars FROM calls WHERE batch=? AND outcome IS NULL"
-        with self._errors():
-            return {key: (call, worst) for key, call, worst in self._db.execute(query, (label,))}
+        return {key: (call, worst) for key, call, worst in self._rows(query, label)}
 
     def matched(self, provider: str) -> bool:
         """Whether a batch of this provider has ever brought answers under their keys."""
@@ -226,34 +215,25 @@ class Store:
             "SELECT 1 FROM calls JOIN batches ON batch = label "
             "WHERE provider=? AND outcome='answered' LIMIT 1"
         )
-        with self._errors():
-            return self._db.execute(query, (provider,)).fetchone() is not None
+        return bool(self._rows(query, provider))
 
     def settled(self) -> float:
         """Dollars of all calls that have ended."""
         query = "SELECT total(dollars) FROM calls WHERE outcome IS NOT NULL"
-        with self._errors():
-            return float(self._db.execute(query).fetchone()[0])
+        ((dollars,),) = self._rows(query)
+        return float(dollars)
 
     def pause(self, key: str) -> float:
         """Seconds for which a key is not to be asked."""
-        with self._errors():
-            row = self._db.execute("SELECT until FROM pauses WHERE key=?", (key,)).fetchone()
-        return max(0.0, row[0] - time.time()) if row else 0.0
-
-    def outcomes(self) -> dict[str, int]:
-        """How many calls ended how, over the store's whole life."""
-        query = "SELECT coalesce(outcome, 'in flight'), count(*) FROM calls GROUP BY 1"
-        with self._errors():
-            return dict(self._db.execute(query).fetchall())
-
-    def keys(self, outcome: str) -> list[str]:
-        """The keys of all calls that ended like this, one per call."""
-        with self._errors():
-            rows = self._db.execute("SELECT key FROM calls WHERE outcome=?", (outcome,))
-            return [key for (key,) in rows]
+        rows = self._rows("SELECT until FROM pauses WHERE key=?", key)
+        return max(0.0, rows[0][0] - time.time()) if rows else 0.0
 
     # Inside
+
+    def _rows(self, query: str, *values: Any) -> list[Any]:
+        """What a single statement answers."""
+        with self._errors():
+            return self._db.execute(query, values).fetchall()
 
     def _insert(self, key: str, request: Any, reply: Any) -> None:
         # JSON may hold half a surrogate pair, which no UTF-8 file can: it becomes U+FFFD.
@@ -282,22 +262,6 @@ class Store:
             if self._db.in_transaction:  # a full disk has rolled back already
                 self._db.execute("ROLLBACK")
             raise
-
-    @contextlib.contextmanager
-    def _lock(self) -> Iterator[None]:
-        with open(self.path.with_suffix(".lock"), "a+", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                holder = file.read().strip() or "unknown"
-                raise RunError(
-                    f"{self.path} is in use by process {holder}: wait for it or stop it"
-                ) from None
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-            yield
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:

@@ -114,18 +114,8 @@ def decontaminate(
         kept[i] = False
         other = held_out.iloc[j] if where == "held out" else pool.iloc[j]
         against = other["benchmark"] if where == "held out" else other["source"]
-        row = pool.iloc[i]
-        lines.append(
-            (
-                row["id"],
-                row["question"],
-                row["source"],
-                against,
-                other["id"],
-                other["question"],
-                gram,
-            )
-        )
+        gone = pool.iloc[i][["id", "question", "source"]]
+        lines.append((*gone, against, *other[["id", "question"]], gram))
     return pool[kept].reset_index(drop=True), pd.DataFrame(lines, columns=list(REMOVALS))
 
 

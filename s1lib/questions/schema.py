@@ -16,16 +16,7 @@ import pandas as pd
 
 from s1lib.artifacts import RunError
 
-COLUMNS = (
-    "id",
-    "question",
-    "solution",
-    "answer",
-    "cot_type",
-    "source_type",
-    "source",
-    "metadata",
-)
+COLUMNS = ("id", "question", "solution", "answer", "cot_type", "source_type", "source", "metadata")
 COT_TYPES = ("math", "coding", "science", "health science", "english", "crossword")
 MAX_BYTES = 100_000
 

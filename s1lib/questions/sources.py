@@ -54,7 +54,6 @@ class Source:
     source_type: str
     answer_type: str
     published: int
-    published_k_tokens: float
     keep: Callable[[Row, Part], bool] = lambda row, part: True
     also: Listed | None = None
     without: Listed | None = None
@@ -218,14 +217,14 @@ _TABLE = (
         {"problem": str, "solution": object, "answer": object, "subject": str},
         _named("simplescaling/openaimath/{}", "subject", question="problem",
                solution="solution", answer="answer"),
-        "math", "simplescaling/openaimath", "text", 11_999, 2.9,
+        "math", "simplescaling/openaimath", "text", 11_999,
     ),
     Source(
         "OlympicArena", "GAIR/OlympicArena",
         tuple(Part(subject, ("test", "val")) for subject in _ARENA),
         {"problem": str, "solution": object, "subject": str, "language": str, "modality": str},
         _olympic_arena,
-        "science", "GAIR/OlympicArena", "text", 4_250, 3.2,
+        "science", "GAIR/OlympicArena", "text", 4_250,
         keep=lambda row, part: row["language"] == "EN" and row["modality"] == "text-only",
         why="test rows have no solution, so quality filtering drops nearly all of them",
     ),
@@ -234,14 +233,14 @@ _TABLE = (
         {"Question": str, "Answer": object, "Answer_type": str, "Picture": object},
         _named("TIGER-Lab/TheoremQA/{}", "Answer_type", question="Question",
                solution="Answer", answer="Answer"),
-        "math", "TIGER-Lab/TheoremQA", "text", 747, 2.1,
+        "math", "TIGER-Lab/TheoremQA", "text", 747,
         keep=lambda row, part: row["Picture"] is None,
     ),
     Source(
         "NuminaMATH", "AI-MO/NuminaMath-CoT", (Part(),),
         {"problem": str, "solution": object, "source": str},
         _named("AI-MO/NuminaMath-CoT/{}", "source", question="problem", solution="solution"),
-        "math", "AI-MO/NuminaMath-CoT", "text", 30_660, 4.1,
+        "math", "AI-MO/NuminaMath-CoT", "text", 30_660,
         keep=lambda row, part: row["source"] == "aops_forum",
         also=Listed("simplescaling/numinamath_500", Part(), "problem"),
         why="rows outside aops_forum come from simplescaling/numinamath_500 and a hard-coded "
@@ -250,58 +249,58 @@ _TABLE = (
     Source(
         "OmniMath", "KbsdJames/Omni-MATH", (Part(splits=("test",)),),
         {"problem": str, "solution": object, "answer": object},
-        _copy("problem", "solution", "answer"), "math", "KbsdJames/Omni-MATH", "text", 4_238, 4.4,
+        _copy("problem", "solution", "answer"), "math", "KbsdJames/Omni-MATH", "text", 4_238,
     ),
     Source(
         "SciEval", "OpenDFM/SciEval", (Part(splits=("test", "validation")),),
         {"question": str, "answer": object, "category": str, "type": str, "task_name": str,
          "topic": object},
-        _sci_eval, "science", "OpenDFM/SciEval", "text", 227, 0.7,
+        _sci_eval, "science", "OpenDFM/SciEval", "text", 227,
         keep=lambda row, part: row["answer"] is not None, quota=250, share=_sci_eval_share,
         why="250 rows by task and topic; the reference counts some twice and adds its list",
     ),
     Source(
         "OlympiadBench", "Hothan/OlympiadBench", tuple(Part(name) for name in _OLYMPIADS),
         {"question": str, "solution": object, "question_type": str, "subject": str},
-        _olympiad_bench, "math", "Hothan/OlympiadBench", "text", 896, 3.9,
+        _olympiad_bench, "math", "Hothan/OlympiadBench", "text", 896,
         why="the context of a question is left out, as in the reference",
     ),
     Source(
         "JEEBench", "daman1209arora/jeebench", (Part(splits=("test",)),),
         {"question": str, "gold": object, "subject": str}, _jee_bench,
-        "math", "daman1209arora/jeebench", "choice", 515, 2.9,
+        "math", "daman1209arora/jeebench", "choice", 515,
     ),
     Source(
         "AGIEval", "baber/agieval",
         tuple(Part(name, ("test", "few_shot"), ("{config}/{split}/*.parquet",),
                    "refs/convert/parquet", columns) for name, columns in _AGI.items()),
         {"question": str, "solution": object}, _agi_eval, "math", "baber/agieval", "choice",
-        2_385, 1.2,
+        2_385,
         keep=lambda row, part: part.config != "math_agieval" or str(row["level"]) == "5",
     ),
     Source(
         "s1-prob", "simplescaling/s1-prob", (Part(),), {"question": str, "solution": object},
-        _copy("question", "solution"), "math", "simplescaling/s1-prob", "text", 182, 4.0,
+        _copy("question", "solution"), "math", "simplescaling/s1-prob", "text", 182,
     ),
     Source(
         "GPQA", "Idavidrein/gpqa", (Part("gpqa_extended"),), {**OPTIONS, "Explanation": object},
-        _gpqa, "science", "Idavidrein/gpqa", "choice", 348, 2.9,
+        _gpqa, "science", "Idavidrein/gpqa", "choice", 348,
         without=Listed("Idavidrein/gpqa", Part("gpqa_diamond"), "Question"),
         why="the order of the options differs from the reference's, and so does the id",
     ),
     Source(
         "xword", "0xharib/xword1", (Part(),), {"input": str, "output": str | None}, _xword,
-        "crossword", "0xharib/xword1", "text", 999, 0.7, quota=1_000,
+        "crossword", "0xharib/xword1", "text", 999, quota=1_000,
     ),
     Source(
         "USACO", "codegenning/usacobench_formatted", (Part(splits=("test",)),),
         {"question": str}, _stripped("question", None), "coding",
-        "codegenning/usacobench_formatted", "text", 519, 3.6,
+        "codegenning/usacobench_formatted", "text", 519,
         why="no reference solutions: quality filtering drops all of them",
     ),
     Source(
         "s1-teasers", "simplescaling/s1-teasers", (Part(),), {"Question": str, "Answer": object},
-        _stripped("Question", "Answer"), "math", "simplescaling/s1-teasers", "text", 23, 4.1,
+        _stripped("Question", "Answer"), "math", "simplescaling/s1-teasers", "text", 23,
     ),
     Source(
         "LiveCodeBench", "livecodebench/code_generation_lite",
@@ -310,7 +309,7 @@ _TABLE = (
         {"question_content": str, "difficulty": str},
         lambda row, part: _stripped("question_content", None)(row, part)
         | {"source_type": f"LiveCodeBench/{part.config}"},
-        "coding", "LiveCodeBench", "text", 151, 3.5,
+        "coding", "LiveCodeBench", "text", 151,
         keep=lambda row, part: row["difficulty"] == "hard",
         why="the held-out release_v4 contains releases 1 to 3",
     ),
@@ -318,7 +317,7 @@ _TABLE = (
         "AIME", "qq8933/AIME_1983_2024", (Part(),),
         {"ID": str, "Question": str, "Answer": object},
         _copy("Question", "Answer", "Answer"), "math", "qq8933/AIME_1983_2024", "integer", 890,
-        4.7, keep=lambda row, part: int(row["ID"].split("-")[0]) <= 2022,
+        keep=lambda row, part: int(row["ID"].split("-")[0]) <= 2022,
         why="up to 2022, as in the reference's code, where Table 7 says 2021",
     ),
 )

@@ -13,7 +13,7 @@ from pathlib import Path
 from s1lib.artifacts import RunError
 from s1lib.profile import load_profile
 from s1lib.run import parameters, state
-from s1lib.run.book import FIRST_RESULT, build_site
+from s1lib.run.command import FIRST_RESULT, build_site
 from s1lib.run.graph import read_graph
 from s1lib.run.processes import sentences
 

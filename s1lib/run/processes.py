@@ -1,24 +1,22 @@
 """One run at a time in a run folder, and nothing left over from a run that was killed.
 
-A run holds a file lock, which the kernel of the operating system releases however the run ends.
-Every process that it starts, directly or not (Snakemake, papermill, Jupyter kernels, training
-processes), inherits an environment variable that names the run folder; so whoever gets the lock
-next finds and ends all that a killed run left behind, without guessing from process ids.
+A run holds a file lock. Every process that it starts, directly or not (Snakemake, papermill,
+Jupyter kernels, training processes), inherits an environment variable that names the run folder; so
+whoever gets the lock next finds and ends all that a killed run left behind, without guessing from
+process ids.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
-from s1lib.artifacts import RunError
+from s1lib.artifacts import RunError, alone
 
 FOLDER = "S1LIB_RUN_FOLDER"
 RUNNER = "S1LIB_RUNNER"
@@ -45,18 +43,7 @@ def exclusive(run: Path) -> Iterator[dict[str, str]]:
     Raises `RunError` if another run holds the folder.
     """
     (run / ".state").mkdir(parents=True, exist_ok=True)
-    with open(run / ".state" / "lock", "a+", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.seek(0)
-            raise RunError(
-                f"{run} is in use by another run ({lock.read().strip() or 'just started'}):"
-                " wait until it ends, or stop it"
-            ) from None
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()}, since {time.strftime('%H:%M')}")
-        lock.flush()
+    with alone(run / ".state" / "lock", run):
         end_all(run)
         for path in run.rglob(".*"):
             if path.is_file() and _TEMPORARY.fullmatch(path.name):

@@ -1,9 +1,10 @@
 """Which files of `s1lib` a notebook uses: found by reading, without importing anything.
 
 Followed are import statements, wherever they stand; strings that are the name of a module
-(`"s1lib.training.sft"`, for programs that a cell launches); strings that name a data file of the
-package or the folder it lies in (`"msc.json"`, `"weights"`); and profiles loaded by name. Not
-followed is `s1lib.check`, which stops a chapter or lets it be, and changes nothing in it.
+(`"s1lib.training.sft"`, for programs that a cell launches) or, with a dot at the end, of a package
+of which any module may be meant; strings that name a data file of the package or the folder it
+lies in (`"msc.json"`, `"weights"`); and profiles loaded by name. Not followed is `s1lib.check`,
+which stops a chapter or lets it be, and changes nothing in it.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def _names_in_node(node: ast.AST, folder: tuple[str, ...]) -> Iterator[str]:
     elif isinstance(node, ast.Call) and "load_profile" in ast.unparse(node.func):
         yield from (f"{arg.value!s}.yaml" for arg in node.args[:1] if isinstance(arg, ast.Constant))
     elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-        if _MODULE.fullmatch(node.value.removesuffix(".py")):
+        if _MODULE.fullmatch(node.value.removesuffix(".py").removesuffix(".")):
             yield node.value
         yield from node.value.split("/")
 
@@ -87,6 +88,8 @@ def _files(names: Iterable[str], package: Path, data: dict[str, list[Path]]) -> 
             for end in range(1, len(parts) + 1):
                 path = package.parent.joinpath(*parts[:end])
                 found.update(filter(Path.is_file, (path.with_suffix(".py"), path / "__init__.py")))
+            if not parts[-1]:
+                found.update(path.glob("*.py"))
     return found
 
 

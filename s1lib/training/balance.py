@@ -103,7 +103,6 @@ def imbalance(
     batch: int = 16,
     quadratic: float = 0.0,
     balanced: bool = True,
-    sequence_parallel: int = 1,
     epochs: int = 5,
     seed: int = 0,
 ) -> float:

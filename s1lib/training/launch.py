@@ -53,7 +53,6 @@ class Job:
     book: Profile
     data: Path
     output: Path
-    model: str = ""
 
     @property
     def name(self) -> str:
@@ -61,15 +60,14 @@ class Job:
 
     @property
     def identity(self) -> dict[str, Any]:
-        return identity(self.book, self.data, self.model or self.book.models.base)
+        return identity(self.book, self.data)
 
     @property
     def command(self) -> list[str]:
         """What follows `accelerate launch`; `launch` writes the profile beside the output."""
         parts = ["--config_file", os.path.relpath(config_file(self.book))]
         parts += ["-m", "s1lib.training.sft", "--profile", str(self.beside("yaml"))]
-        parts += ["--data", str(self.data), "--output", str(self.output)]
-        return [*parts, "--model", self.model] if self.model else parts
+        return [*parts, "--data", str(self.data), "--output", str(self.output)]
 
     def beside(self, suffix: str) -> Path:
         """A hidden file of this training, gone when the model is there."""
@@ -84,19 +82,14 @@ class Job:
         return read_table(log) if known == known | self.identity else None
 
 
-def seeded(book: Profile, data: str | Path, output: str | Path, model: str = "") -> list[Job]:
+def seeded(book: Profile, data: str | Path, output: str | Path) -> list[Job]:
     """One job for each training seed of the profile: `output`, `output-1`, `output-2`, ...
 
     A training seed is the order in which the samples come; base model and data are the same.
     """
     output = Path(output)
     return [
-        Job(
-            book.model_copy(update={"seed": book.seed + seed}),
-            Path(data),
-            output.with_name(name),
-            model,
-        )
+        Job(book.model_copy(update={"seed": book.seed + seed}), Path(data), output.with_name(name))
         for seed, name in enumerate(replicas(book, output.name))
     ]
 
@@ -115,7 +108,6 @@ def launch(
     book: Profile,
     data: str | Path,
     output: str | Path,
-    model: str = "",
     watch: Callable[[pd.DataFrame], None] | None = None,
 ) -> pd.DataFrame:
     """Fine-tune on `data` (Parquet with a column `text`) and write the model to `output`.
@@ -124,7 +116,7 @@ def launch(
     of them at the end. Returns the log: step, epoch, loss, learning_rate, grad_norm (one row per
     optimizer step).
     """
-    job = Job(book, Path(data), Path(output), model)
+    job = Job(book, Path(data), Path(output))
     losses: list[tuple[int, float]] = []
 
     def curve(table: pd.DataFrame) -> None:
@@ -279,15 +271,15 @@ def _train(job: Job, cores: int, stream: Stream[tuple[Job, re.Match[str]]]) -> N
 def _lines(job: Job, cores: int, stream: Stream[Any]) -> Iterator[str]:
     """The log of a process on this machine, which ends when the stream is closed."""
     print(f"$ {shlex.join(['accelerate', 'launch', *job.command])}", flush=True)
-    process = _start([*_ACCELERATE, *job.command, "--follow-parent"], cores)
-    stream.on_close(partial(_end, process))
-    try:
-        assert process.stdout is not None
-        yield from process.stdout
-        process.wait()
-    finally:
-        _stop(process)
-        job.beside("yaml").unlink(missing_ok=True)
+    with _start([*_ACCELERATE, *job.command, "--follow-parent"], cores) as process:
+        stream.on_close(partial(_end, process))
+        try:
+            assert process.stdout is not None
+            yield from process.stdout
+            process.wait()
+        finally:
+            _end(process)
+            job.beside("yaml").unlink(missing_ok=True)
 
 
 def _start(command: list[str], cores: int = 0) -> subprocess.Popen[str]:
@@ -315,15 +307,8 @@ def _environment() -> dict[str, str]:
     return {"PYTHONPATH": path, "TRANSFORMERS_VERBOSITY": "error", **waiting}
 
 
-def _stop(process: subprocess.Popen[str]) -> None:
-    """End the script and everything it started, and close the pipes."""
-    _end(process)
-    for stream in (process.stdin, process.stdout):
-        if stream:
-            stream.close()
-
-
 def _end(process: subprocess.Popen[str]) -> None:
+    """End the script and everything it started."""
     if process.poll() is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)

@@ -12,44 +12,27 @@ import pandas as pd
 from s1lib.artifacts import RunError, digest
 from s1lib.profile import Profile
 
-# Appendix D and, where the paper is silent, train/sft_multinode.sh of the reference.
-PAPER: dict[str, object] = {
-    "epochs": 5,
-    "batch": 16,
-    "learning_rate": 1e-5,
-    "warmup": 0.05,
-    "betas": (0.9, 0.95),
-    "weight_decay": 1e-4,
-    "max_length": 32768,
-    "dtype": "bfloat16",
-    "loss": "sequence",
-    "overlong": "error",
-    "lora": 0,
-    "checkpointing": True,
-    "processes": 16,
-    "micro_batch": 1,
-    "sequence_parallel": 1,
+# What a setting is in appendix D (where the paper is silent, in train/sft_multinode.sh of the
+# reference), and what it means.
+PAPER: dict[str, tuple[object, str]] = {
+    "epochs": (5, "passes over the data"),
+    "batch": (16, "sequences per optimizer step, all processes together"),
+    "learning_rate": (1e-5, "peak; cosine decay to 0"),
+    "warmup": (0.05, "share of the steps, rounded up"),
+    "betas": ((0.9, 0.95), "AdamW, epsilon 1e-8, gradients clipped at norm 1.0"),
+    "weight_decay": (1e-4, "on matrices, not on norms and biases"),
+    "max_length": (32768, "tokens; longer samples are an error, so nothing is cut"),
+    "dtype": ("bfloat16", "of matrix products; weights and optimizer are float32"),
+    "loss": ("sequence", "mean over the tokens of a sequence, then over sequences"),
+    "overlong": ("error", "what happens to a sample beyond max_length"),
+    "lora": (0, "rank of the adapters beside all matrices of the layers; 0 trains all weights"),
+    "checkpointing": (True, "recompute activations in the backward pass"),
+    "processes": (16, "GPUs (or CPU processes)"),
+    "micro_batch": (1, "sequences per row, on average; rows are balanced within a step"),
+    "sequence_parallel": (1, "processes that share a row"),
 }
 # Choices that change where and how fast the run runs, but not what it computes.
 _PLACE = ("processes", "checkpointing", "micro_batch", "sequence_parallel")
-
-MEANING = {
-    "epochs": "passes over the data",
-    "batch": "sequences per optimizer step, all processes together",
-    "learning_rate": "peak; cosine decay to 0",
-    "warmup": "share of the steps, rounded up",
-    "betas": "AdamW, epsilon 1e-8, gradients clipped at norm 1.0",
-    "weight_decay": "on matrices, not on norms and biases",
-    "max_length": "tokens; longer samples are an error, so nothing is cut",
-    "dtype": "of matrix products; weights and optimizer are float32",
-    "loss": "mean over the tokens of a sequence, then over sequences",
-    "overlong": "what happens to a sample beyond max_length",
-    "lora": "rank of the adapters beside all matrices of the layers; 0 trains all weights",
-    "checkpointing": "recompute activations in the backward pass",
-    "processes": "GPUs (or CPU processes)",
-    "micro_batch": "sequences per row, on average; rows are balanced within a step",
-    "sequence_parallel": "processes that share a row",
-}
 
 
 @dataclass(frozen=True)
@@ -98,18 +81,18 @@ def trained(book: Profile) -> list[str]:
     return [*(one for name in compared for one in replicas(book, name)), "token", "step"]
 
 
-def identity(book: Profile, data: Path, model: str) -> dict[str, Any]:
+def identity(book: Profile, data: Path) -> dict[str, Any]:
     """What a model is made from: recipe, seed, base model and data. Equal ones give equal models.
 
     The base model's weights count where they are one file; a hub model goes by its name.
     """
     from s1lib.chat import model_path
 
-    weights = Path(model_path(model)) / "model.safetensors"
+    weights = Path(model_path(book.models.base)) / "model.safetensors"
     return {
         "recipe": book.training.model_dump(mode="json", exclude={"seeds", "at_once"}),
         "seed": book.seed,
-        "model": model,
+        "model": book.models.base,
         "weights": digest(weights) if weights.is_file() else "",
         "data": digest(data),
     }
@@ -118,16 +101,16 @@ def identity(book: Profile, data: Path, model: str) -> dict[str, Any]:
 def table(book: Profile) -> pd.DataFrame:
     """The recipe beside the paper's: columns setting, paper, here, same, meaning."""
     rows = []
-    for name, paper in PAPER.items():
+    for name, (paper, meaning) in PAPER.items():
         here = getattr(book.training, name)
-        rows.append((name, _show(paper), _show(here), here == paper, MEANING[name]))
+        rows.append((name, _show(paper), _show(here), here == paper, meaning))
     return pd.DataFrame(rows, columns=["setting", "paper", "here", "same", "meaning"])
 
 
 def deviations(book: Profile) -> list[str]:
     """One line for each setting that differs from the paper's, in what is computed or where."""
     lines = []
-    for name, paper in PAPER.items():
+    for name, (paper, _) in PAPER.items():
         here = getattr(book.training, name)
         if here != paper:
             kind = "runs elsewhere" if name in _PLACE else "changes the result"

@@ -58,28 +58,28 @@ def check_processes(book: Profile) -> None:
         )
 
 
-def train(book: Profile, data: Path, output: Path, model_name: str = "") -> None:
-    """Fine-tune `model_name` (the profile's base) on `data` and publish it as `output`."""
+def train(book: Profile, data: Path, output: Path) -> None:
+    """Fine-tune the profile's base model on `data` and publish it as `output`."""
     settle()
     check_processes(book)
     state = PartialState()
-    model_name = model_name or book.models.base
     staging = output.with_name(f".{output.name}.training")
-    tokenizer = load_tokenizer(model_name)
+    base = book.models.base
+    tokenizer = load_tokenizer(base)
     recipe = book.training
     samples = load_samples(data, tokenizer, recipe.max_length, recipe.overlong == "cut")
     plan = layout(book, len(samples))
-    job = {**identity(book, data, model_name), "samples": len(samples)}
+    job = {**identity(book, data), "samples": len(samples)}
     with state.main_process_first():
         checkpoint = _prepare(staging, job) if state.is_main_process else None
     checkpoint = checkpoint or get_last_checkpoint(str(staging))
 
-    trainer = make_trainer(book, plan, samples, tokenizer, model_path(model_name), staging)
+    trainer = make_trainer(book, plan, samples, tokenizer, model_path(base), staging)
     model: Any = trainer.model
     parameters = sum(p.numel() for p in model.parameters())
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     if state.is_main_process:
-        _check_disk(staging, disk(read_shape(model_name), recipe))
+        _check_disk(staging, disk(read_shape(base), recipe))
         counts = f"{trained / 1e6:.2f} of {parameters / 1e6:.2f} M parameters"
         print(f"{counts}, {len(samples)} samples, {plan}", flush=True)
     trainer.train(resume_from_checkpoint=checkpoint)
@@ -193,13 +193,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--profile", required=True, help="smoke, laptop, paper or a .yaml file")
     parser.add_argument("--data", type=Path, required=True, help="Parquet with a column text")
     parser.add_argument("--output", type=Path, required=True, help="folder of the new model")
-    parser.add_argument("--model", default="", help="instead of the profile's base model")
     parser.add_argument("--follow-parent", action="store_true", help="end with the caller")
     options = parser.parse_args(arguments)
     if options.follow_parent:
         _follow_parent()
     try:
-        train(load_profile(options.profile), options.data, options.output, options.model)
+        train(load_profile(options.profile), options.data, options.output)
     except RunError as error:
         print(f"RunError: {error}", file=sys.stderr, flush=True)
         return FAILED

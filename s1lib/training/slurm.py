@@ -174,5 +174,4 @@ def _environment(inside: bool) -> dict[str, str]:
     """What a job gets: no marks of the runner, which ends all processes that have them, and no
     trace of the allocation that this process may run in, unless the job is to run there."""
     foreign = ("S1LIB_",) if inside else ("S1LIB_", "SLURM_")
-    kept = {k: v for k, v in os.environ.items() if k == "SLURM_CONF" or not k.startswith(foreign)}
-    return kept
+    return {k: v for k, v in os.environ.items() if k == "SLURM_CONF" or not k.startswith(foreign)}

@@ -11,5 +11,4 @@ export FSDP_RESHARD_AFTER_FORWARD=true FSDP_STATE_DICT_TYPE=SHARDED_STATE_DICT
 export FSDP_CPU_RAM_EFFICIENT_LOADING=true FSDP_OFFLOAD_PARAMS=false
 exec torchrun --nnodes 2 --nproc_per_node 8 \
   --rdzv_backend c10d --rdzv_endpoint "${HEAD:?name of the first node}:29401" --rdzv_id s1 \
-  -m s1lib.training.sft --profile "$profile" --data "$data" --output "$output" \
-  ${MODEL:+--model "$MODEL"}
+  -m s1lib.training.sft --profile "$profile" --data "$data" --output "$output"

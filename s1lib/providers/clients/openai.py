@@ -6,41 +6,24 @@ The thinking trace comes as `reasoning_content` (DeepSeek), as `reasoning` (vLLM
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
 from typing import Any
 
-from s1lib.artifacts import RunError
 from s1lib.providers.faults import ErrorInside, Malformed
 from s1lib.providers.prices import Usage
-from s1lib.providers.protocol import Reply, Request
+from s1lib.providers.protocol import Provider, Reply, Request
 
 _STATUS = {"content_filter": "refused", "length": "cut"}
 
 
-@dataclass
-class OpenAI:
-    """The Chat Completions API; settings go into the body as they are.
+class Client(Provider):
+    """The Chat Completions API; settings go into the body as they are."""
 
-    Key and server are `OPENAI_API_KEY` and `OPENAI_BASE_URL` at the time of the call.
-    """
+    keys = ("OPENAI_API_KEY",)
 
-    base_url: str | None = None
-    name: str = "openai"
-
-    async def __aenter__(self) -> OpenAI:
+    def connect(self, key: str) -> Any:
         from openai import AsyncOpenAI
 
-        key = os.environ.get("OPENAI_API_KEY")
-        if not key:
-            raise RunError("set OPENAI_API_KEY in the environment (any text for a local server)")
-        self._client = AsyncOpenAI(
-            api_key=key, base_url=self.base_url, max_retries=0, timeout=3600.0
-        )
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._client.close()
+        return AsyncOpenAI(api_key=key, base_url=self.base_url, max_retries=0, timeout=3600.0)
 
     async def send(self, request: Request) -> Reply:
         turns: list[Any] = [{"role": "user", "content": request.prompt}]

@@ -2,46 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from s1lib.artifacts import RunError
 from s1lib.providers.faults import ErrorInside, Failure, Malformed, judge
 from s1lib.providers.prices import Usage
-from s1lib.providers.protocol import Fetched, Reply, Request
+from s1lib.providers.protocol import BatchProvider, Fetched, Reply, Request
 from s1lib.providers.store import Batch
 
 _STATUS = {"refusal": "refused", "max_tokens": "cut", "model_context_window_exceeded": "cut"}
 _SKEW = 300.0  # seconds between two clocks
 
 
-@dataclass
-class Claude:
-    """The Messages API; settings go into the body as they are.
+class Client(BatchProvider):
+    """The Messages API; settings go into the body as they are."""
 
-    The key is `ANTHROPIC_API_KEY` at the time of the call.
-    """
+    keys = ("ANTHROPIC_API_KEY",)
 
-    base_url: str | None = None
-    name: str = "claude"
-
-    async def __aenter__(self) -> Claude:
+    def connect(self, key: str) -> Any:
         from anthropic import AsyncAnthropic
 
-        key = os.environ.get("ANTHROPIC_API_KEY")
-        if not key:
-            raise RunError("set ANTHROPIC_API_KEY in the environment to call Claude")
-        # Retries are ours, or the cap would not hold; so is the time limit.
-        self._client = AsyncAnthropic(
-            api_key=key, base_url=self.base_url, max_retries=0, timeout=3600.0
-        )
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._client.close()
+        return AsyncAnthropic(api_key=key, base_url=self.base_url, max_retries=0, timeout=3600.0)
 
     async def send(self, request: Request) -> Reply:
         settings = dict(request.settings)

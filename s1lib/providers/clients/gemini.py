@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from s1lib.artifacts import RunError
 from s1lib.providers.faults import ErrorInside, Failure, judge
 from s1lib.providers.prices import Usage
-from s1lib.providers.protocol import Fetched, Reply, Request
+from s1lib.providers.protocol import BatchProvider, Fetched, Reply, Request
 from s1lib.providers.store import Batch
 
 if TYPE_CHECKING:
@@ -23,30 +20,18 @@ _GRPC |= {11: "OUT_OF_RANGE", 16: "UNAUTHENTICATED"}  # any other is worth anoth
 _DEAD = {"JOB_STATE_FAILED", "JOB_STATE_CANCELLED", "JOB_STATE_EXPIRED"}
 
 
-@dataclass
-class Gemini:
-    """The Gemini API; settings are fields of `GenerateContentConfig`, thoughts are always asked.
+class Client(BatchProvider):
+    """The Gemini API; settings are fields of `GenerateContentConfig`, thoughts are always asked."""
 
-    The key is `GEMINI_API_KEY` (or `GOOGLE_API_KEY`) at the time of the call.
-    """
+    keys = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
 
-    base_url: str | None = None
-    name: str = "gemini"
-
-    async def __aenter__(self) -> Gemini:
+    def connect(self, key: str) -> Any:
         from google import genai
         from google.genai import types
 
-        key = os.environ.get("GEMINI_API_KEY") or os.environ.get("GOOGLE_API_KEY")
-        if not key:
-            raise RunError("set GEMINI_API_KEY in the environment to call Gemini")
-        once = types.HttpRetryOptions(attempts=1)  # retries are ours, or the cap would not hold
+        once = types.HttpRetryOptions(attempts=1)
         options = types.HttpOptions(base_url=self.base_url, retry_options=once)
-        self._client = genai.Client(api_key=key, http_options=options, vertexai=False).aio
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._client.aclose()
+        return genai.Client(api_key=key, http_options=options, vertexai=False).aio
 
     async def send(self, request: Request) -> Reply:
         response = await self._client.models.generate_content(
