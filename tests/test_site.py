@@ -19,11 +19,12 @@ from browser import browser_needed
 from made_up import BENCHMARKS, chapter_06
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from s1lib import site
+from s1lib import links, policy, site, times
 from s1lib.__main__ import COMMANDS
 from s1lib.artifacts import RunError, write_facts, write_json
 from s1lib.decoding.record import Generation
 from s1lib.decoding.timeline import timeline
+from s1lib.readers import for_readers
 from s1lib.training.data import mask_html
 
 REPOSITORY = "https://github.com/someone/s1"
@@ -132,8 +133,8 @@ def test_no_page_asks_the_network_for_anything(visits, browser):
 
 def test_every_page_carries_the_policy(book):
     pages = [path.read_text(encoding="utf-8") for path in book.rglob("*.html")]
-    assert pages and all(text.count(f'content="{site.POLICY}"') == 1 for text in pages)
-    assert all(text.index(site.POLICY) < text.find("<script") % len(text) for text in pages)
+    assert pages and all(text.count(f'content="{policy.POLICY}"') == 1 for text in pages)
+    assert all(text.index(policy.POLICY) < text.find("<script") % len(text) for text in pages)
 
 
 THERE = "http://elsewhere.example"
@@ -177,7 +178,7 @@ def test_the_policy_stops_every_way_of_loading_that_a_page_without_it_has(tmp_pa
     for name in ("open.html", "fenced/fenced.html"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(page)
-    site.fence(tmp_path / "fenced")
+    policy.fence(tmp_path / "fenced")
     heard = browser.network.heard
     browser.open(tmp_path / "fenced" / "fenced.html")
     time.sleep(2)
@@ -302,16 +303,16 @@ def test_a_page_shows_neither_times_nor_half_drawn_bars_nor_injected_paths(book)
 def test_a_described_picture_keeps_its_description():
     notebook = executed("Title")
     notebook.cells[4].metadata["mystnb"] = {"image": {"alt": "a teal box"}}
-    described = site.for_readers(notebook, "x")["cells"][4]["metadata"]
+    described = for_readers(notebook, "x")["cells"][4]["metadata"]
     assert described["mystnb"]["image"]["alt"] == "a teal box"
-    other = site.for_readers(executed("Title"), "x")["cells"][4]
+    other = for_readers(executed("Title"), "x")["cells"][4]
     assert other["metadata"]["mystnb"]["image"]["alt"] == "Plot: What it shows"
 
 
 def test_links_work_in_jupyter_and_on_the_site():
     notebook = executed("Title")
     notebook.cells[0].source = "[Choices](../jupyter_book/choices.md), [six](06_forcing.ipynb)."
-    text = site.for_readers(notebook, "x")["cells"][0]["source"]
+    text = for_readers(notebook, "x")["cells"][0]["source"]
     assert text == "[Choices](../choices.md), [six](06_forcing.ipynb)."
 
 
@@ -328,7 +329,7 @@ def test_a_chapter_that_has_not_run_is_a_page_that_says_so_and_what_makes_it(boo
 def test_the_book_is_one_page_to_print(tmp_path):
     page = site.build("laptop", a_run(tmp_path / "run"), single=True)
     text = page.read_text(encoding="utf-8")
-    assert page == tmp_path / "run" / "single" / "intro.html" and site.POLICY in text
+    assert page == tmp_path / "run" / "single" / "intro.html" and policy.POLICY in text
     for part in ("05. Fine-tuning", "06. Forcing", "Bibliography", "Troubleshooting"):
         assert len(re.findall(rf"<h2>{part}", text)) == 1
     pictures = re.findall(r'<img[^>]* src="([^"]+)"', text)
@@ -344,7 +345,7 @@ def test_a_cell_that_was_not_run_is_named():
     notebook = executed("06. Forcing")
     notebook.cells[4].execution_count = None
     with pytest.raises(RunError, match=r"06_forcing.ipynb, cell 5, has not been run. .* --only 06"):
-        site.for_readers(notebook, "06_forcing.ipynb")
+        for_readers(notebook, "06_forcing.ipynb")
 
 
 @pytest.mark.parametrize(
@@ -354,11 +355,11 @@ def test_a_link_that_leads_nowhere_stops_the_build(tmp_path, link):
     good = '<a href="other.html#here">1</a><a href="#me" id="me">2</a><a href="https://x.y/z">3</a>'
     (tmp_path / "page.html").write_text(good)
     (tmp_path / "other.html").write_text('<p id="here">There.</p>')
-    site.check_links(tmp_path)
+    links.check(tmp_path)
     tag = f'<img src="{link}">' if link.endswith("png") else f'<a href="{link}">4</a>'
     (tmp_path / "page.html").write_text(good + tag)
     with pytest.raises(RunError, match=rf"page.html has a link that leads nowhere \({link}\)"):
-        site.check_links(tmp_path)
+        links.check(tmp_path)
 
 
 def test_pages_and_notebooks_lead_to_their_source_and_notebooks_can_be_launched(book):
@@ -427,7 +428,7 @@ def test_the_table_of_contents_lists_only_what_exists(tmp_path):
 def test_the_status_page_adds_the_chapters_up(tmp_path):
     for number, seconds in (("05", 61.0), ("06", 9.4)):
         write_json(tmp_path / "status" / f"{number}.json", {"seconds": seconds, "device": "cpu"})
-    table = site.status_table(tmp_path)
+    table = times.table(tmp_path)
     assert "| 05 | 1 min 01 s | cpu |" in table
     assert "| **all** | **1 min 10 s** |" in table
-    assert "No chapter" in site.status_table(tmp_path / "empty")
+    assert "No chapter" in times.table(tmp_path / "empty")
