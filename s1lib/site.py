@@ -19,15 +19,16 @@ from typing import Any
 
 import yaml
 
-from s1lib import explore, figures, links, speed, tables, times
+from s1lib import explore, figures, links, slides, speed, tables, times
 from s1lib.artifacts import RunError, replace_folder, write_text
 from s1lib.claims import ledger, markdown
 from s1lib.policy import fence
 from s1lib.profile import NAMES, load_profile
 from s1lib.readers import for_readers, not_run
 from s1lib.results import read_all
-from s1lib.run.notebooks import clean, plain, read_notebook, write_notebook
-from s1lib.students import for_students
+from s1lib.run.graph import read_graph, writer_of
+from s1lib.run.notebooks import Notebook, clean, plain, read_notebook, write_notebook
+from s1lib.students import for_a_host, for_students
 
 PAGES = Path(__file__).parents[1] / "jupyter_book"
 _NEEDED_OF_MATHJAX = ("tex-chtml.js", "output", "input")
@@ -81,11 +82,13 @@ def build(
     stage = run / ".site"
     shutil.rmtree(stage, ignore_errors=True)
     try:
-        _stage(profile, run, notebooks, pages, stage)
+        decks = _stage(profile, run, notebooks, pages, stage)
         if repository:
             _link_to(repository, stage)
+            _for_hosts(repository, pages, stage)
         site = _jupyter_book(stage, "singlehtml" if single else "html")
         _prune(site)
+        slides.write(decks, pages, site)
         if not single:  # whose theme leads to the search and index that one page has not
             links.check(site)
         fence(site)
@@ -125,8 +128,20 @@ def _link_to(repository: str, stage: Path) -> None:
     write_text(file, yaml.safe_dump(config, sort_keys=False))
 
 
-def _stage(profile: str, run: Path, notebooks: list[Path], pages: Path, stage: Path) -> None:
-    """Put everything that the book is made of into one folder."""
+def _for_hosts(repository: str, pages: Path, stage: Path) -> None:
+    """Notebooks to hand out get ready by themselves where nothing is installed."""
+    chapters = read_graph(pages.parent)
+    for chapter in chapters:
+        file = stage / "students" / chapter.notebook.name
+        writers = (writer_of(name, chapters) for name in chapter.reads)
+        before = max((writer.number for writer in writers if writer), default="")
+        write_notebook(for_a_host(read_notebook(file), repository, before), file)
+
+
+def _stage(
+    profile: str, run: Path, notebooks: list[Path], pages: Path, stage: Path
+) -> dict[str, Notebook]:
+    """Put everything that the book is made of into one folder; the slides of its chapters."""
     if not (pages / "_config.yml").is_file():
         raise RunError(f"{pages / '_config.yml'} is missing. Restore it with: git checkout {pages}")
     shutil.copytree(pages, stage, ignore=shutil.ignore_patterns("_build", ".*"))
@@ -137,15 +152,21 @@ def _stage(profile: str, run: Path, notebooks: list[Path], pages: Path, stage: P
             took = times.seconds(run, source.name[:2])
             page = not_run(read_notebook(source), source.name, profile, took)
             write_notebook(page, stage / "notebooks" / source.name)
+    decks = {}
     for name, file in run_at.items():
         page = for_readers(clean(read_notebook(file)), name)
         write_notebook(page, stage / "notebooks" / name)
+        deck = slides.slides(for_students(page))
+        if deck["cells"]:
+            decks[file.stem] = deck
     from s1lib import fidelity, worlds  # bring torch along
 
     facts = read_all(run)
     generated = stage / "generated"
     handed_out = [f"{{download}}`{s.stem} </students/{s.name}>`" for s in _sources(pages)]
     write_text(generated / "students.md", ",\n".join(handed_out) + ".\n")
+    titles = {name: slides.title(deck) for name, deck in decks.items()}
+    write_text(generated / "slides.html", slides.contents(titles))
     write_text(generated / "status.md", times.table(run))
     rows = ledger(facts)
     write_text(generated / "claims.md", markdown(rows))
@@ -165,6 +186,7 @@ def _stage(profile: str, run: Path, notebooks: list[Path], pages: Path, stage: P
     figures.save(figure, generated / "figure_1.svg")
     toc = yaml.safe_load((stage / "_toc.yml").read_text(encoding="utf-8"))
     write_text(stage / "_toc.yml", yaml.safe_dump(existing(toc, stage), sort_keys=False))
+    return decks
 
 
 def existing(toc: dict[str, Any], stage: Path) -> dict[str, Any]:

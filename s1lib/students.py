@@ -16,6 +16,26 @@ _EQUATION = re.compile(r"\{eq\}`([^`]+)`")
 _CITATION = re.compile(r"\{cite:[pt]\}`([^`]+)`")
 _KEY = re.compile(r"([a-z]+)(\d{4})")  # as in `wilson1927probable`
 
+_HOST = """\
+# A hosted machine (Colab, say) has neither the book nor what came before: fetch and make both.
+import importlib.util
+import os
+import subprocess
+import sys
+
+if importlib.util.find_spec("s1lib") is None:
+    if not os.path.isdir("s1"):
+        subprocess.run(["git", "clone", "--depth", "1", "{repository}", "s1"], check=True)
+    os.chdir("s1")
+    sys.path.insert(0, os.getcwd())
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--editable", ".[book]"]
+    subprocess.run(install, check=True)
+"""
+_BEFORE = """\
+    before = [sys.executable, "-m", "s1lib", "run", "--to", "{number}"]
+    subprocess.run(before, check=True)  # the chapters that this one reads
+"""
+
 
 def for_students(notebook: Notebook) -> Notebook:
     """A notebook as it stands in git, changed in place.
@@ -31,6 +51,15 @@ def for_students(notebook: Notebook) -> Notebook:
     return notebook
 
 
+def for_a_host(notebook: Notebook, repository: str, before: str) -> Notebook:
+    """With a cell behind the title that, where there is no s1lib, clones `repository`, installs it
+    and runs the chapters up to number `before` ("" for none). Changed in place."""
+    source = _HOST.format(repository=repository) + _BEFORE.format(number=before) * bool(before)
+    cell = {"cell_type": "code", "id": "host", "metadata": {}, "source": source.rstrip()}
+    notebook["cells"].insert(1, {**cell, "execution_count": None, "outputs": []})
+    return notebook
+
+
 def _plain(directive: re.Match[str]) -> str:
     kind, body = directive["kind"], directive["body"].strip()
     if kind == "dropdown":
@@ -40,7 +69,8 @@ def _plain(directive: re.Match[str]) -> str:
         return f"$$\n{body}\n$$" + (f" ({label[1]})\n" if label else "\n")
     title = directive["title"].strip() or kind.capitalize()
     mark = "" if title[-1] in ".?!" else "."
-    lines = f"**{title}{mark}** {body}".split("\n")
+    space = "\n\n" if body.startswith("- ") else " "  # a list begins on a line of its own
+    lines = f"**{title}{mark}**{space}{body}".split("\n")
     return "".join(f"> {line}".rstrip() + "\n" for line in lines)
 
 

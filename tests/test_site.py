@@ -31,6 +31,21 @@ REPOSITORY = "https://github.com/someone/s1"
 PLOT = """<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20"><rect width="40"
 height="20" fill="teal"/></svg>"""
 
+SECTION = """## What it shows
+
+:::{{math}}
+:label: {mean}
+\\sum_{{i=1}}^n \\frac{{x_i}}{{n}}
+:::
+
+By {{eq}}`{mean}`,
+
+:::{{admonition}} Where people go wrong
+:class: warning
+
+- There.
+:::"""
+
 
 class Letters:
     """As much of a tokenizer as a timeline asks for."""
@@ -58,11 +73,15 @@ def executed(title: str) -> nbformat.NotebookNode:
         outputs.append(nbformat.from_dict({**display, "data": {"text/html": html}}))
     prices = "About $620, by batches $310 ($0.50 each), so $5 or $6."
     cells = [
-        new_markdown_cell(f"# {title}\n\nA chapter {{cite:p}}`muennighoff2025s1` with $x^2$."),
+        new_markdown_cell(
+            f"# {title}\n\nA chapter {{cite:p}}`muennighoff2025s1` with $x^2$, held to "
+            "[choices](../jupyter_book/choices.md) and [six](06_budget_forcing.ipynb).",
+            metadata={"tags": ["slide"]},
+        ),
         new_code_cell('profile = "laptop"  # str', metadata={"tags": ["parameters"]}),
         new_code_cell('run = "/somewhere/else"', metadata={"tags": ["injected-parameters"]}),
-        new_markdown_cell("## What it shows\n\n$$\\sum_{i=1}^n \\frac{x_i}{n}$$"),
-        new_code_cell("plot()", outputs=outputs),
+        new_markdown_cell(SECTION.format(mean=f"mean-{title[:2]}"), metadata={"tags": ["slide"]}),
+        new_code_cell("plot()", outputs=outputs, metadata={"tags": ["slide-output"]}),
         new_markdown_cell("## Exercises\n\n:::{dropdown} Solution\nIt is $4$.\n:::"),
         new_markdown_cell(prices),
     ]
@@ -329,6 +348,7 @@ def test_a_chapter_that_has_not_run_is_a_page_that_says_so_and_what_makes_it(boo
 def test_the_book_is_one_page_to_print(tmp_path):
     page = site.build("laptop", a_run(tmp_path / "run"), single=True)
     text = page.read_text(encoding="utf-8")
+    assert (page.parent / "slides" / "05_sft.html").is_file()
     assert page == tmp_path / "run" / "single" / "intro.html" and policy.POLICY in text
     for part in ("05. Fine-tuning", "06. Forcing", "Bibliography", "Troubleshooting"):
         assert len(re.findall(rf"<h2>{part}", text)) == 1
@@ -370,6 +390,10 @@ def test_pages_and_notebooks_lead_to_their_source_and_notebooks_can_be_launched(
     chapter = (book / "notebooks" / "06_budget_forcing.html").read_text(encoding="utf-8")
     assert f'href="{REPOSITORY}/edit/main/notebooks/06_budget_forcing.ipynb"' in chapter
     assert f'"{REPOSITORY}/blob/main/notebooks/06_budget_forcing.ipynb?plain=1"' in chapter
+    handed_out = list(book.glob("_downloads/*/06_budget_forcing.ipynb"))
+    assert len(handed_out) == 1
+    cells = json.loads(handed_out[0].read_text(encoding="utf-8"))["cells"]
+    assert f'"{REPOSITORY}", "s1"' in cells[1]["source"] and '"--to", "05"' in cells[1]["source"]
     launch = "https://mybinder.org/v2/gh/someone/s1/main?urlpath=lab/tree/notebooks/06_budget"
     assert launch in chapter and 'href="../_sources/notebooks/06_budget_forcing.ipynb"' in chapter
 
@@ -384,6 +408,30 @@ def test_the_workflow_that_publishes_calls_commands_that_there_are():
         parser = argparse.ArgumentParser()
         import_module(COMMANDS[command][0]).add_arguments(parser)
         parser.parse_args(arguments)
+
+
+def test_the_tagged_cells_of_a_chapter_are_slides(book):
+    if "S1_TEST_SITE" in os.environ:
+        pytest.skip("another site has other slides")
+    page = (book / "slides" / "05_sft.html").read_text(encoding="utf-8")
+    assert "<title>05. Fine-tuning: slides</title>" in page and policy.POLICY in page
+    assert page.count("<section") == 2 * 2  # reveal stands slides on each other, too
+    assert "plot()" not in page and 'alt="Plot: What it shows"' in page
+    assert "Exercises" not in page and "$620" not in page
+    assert 'href="../choices.html"' in page
+    assert 'href="../notebooks/06_budget_forcing.html"' in page
+    assert "Where people go wrong." in page and ":::" not in page
+    assert 'href="slides/05_sft.html"' in (book / "teaching.html").read_text(encoding="utf-8")
+
+
+@browser_needed
+def test_slides_are_turned_by_keyboard_and_complete_without_a_network(book, browser):
+    told = browser.open(book / "slides" / "05_sft.html")
+    assert told["complaints"] == [] and told["rendered"] >= 1
+    now = "document.querySelector('section section.present :is(h1, h2)').innerText"
+    assert browser.run(now).startswith("05")
+    browser.press("ArrowRight")
+    assert browser.run(now).startswith("What it shows")
 
 
 def test_an_error_in_a_notebook_stops_the_build_and_keeps_the_old_site(tmp_path):
