@@ -6,29 +6,71 @@ import re
 
 from s1lib.run.notebooks import Notebook
 
-_DIRECTIVE = re.compile(r"^(:{3,})\{(\w+)\}.*\n((?:.*\n)*?)\1 *(?:\n|\Z)", re.MULTILINE)
+_DIRECTIVE = re.compile(
+    r"^(:{3,}|`{3,})\{(?P<kind>\w+)\} *(?P<title>.*)\n"
+    r"(?P<options>(?::[\w-]+:.*\n)*)(?P<body>(?:.*\n)*?)\1 *(?:\n|\Z)",
+    re.MULTILINE,
+)
+_LABEL = re.compile(r"^:label: *(\S+)", re.MULTILINE)
+_EQUATION = re.compile(r"\{eq\}`([^`]+)`")
 _CITATION = re.compile(r"\{cite:[pt]\}`([^`]+)`")
 _KEY = re.compile(r"([a-z]+)(\d{4})")  # as in `wilson1927probable`
+
+_HOST = """\
+# A hosted machine (Colab, say) has neither the book nor what came before: fetch and make both.
+import importlib.util
+import os
+import subprocess
+import sys
+
+if importlib.util.find_spec("s1lib") is None:
+    if not os.path.isdir("s1"):
+        subprocess.run(["git", "clone", "--depth", "1", "{repository}", "s1"], check=True)
+    os.chdir("s1")
+    sys.path.insert(0, os.getcwd())
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--editable", ".[book]"]
+    subprocess.run(install, check=True)
+"""
+_BEFORE = """\
+    before = [sys.executable, "-m", "s1lib", "run", "--to", "{number}"]
+    subprocess.run(before, check=True)  # the chapters that this one reads
+"""
 
 
 def for_students(notebook: Notebook) -> Notebook:
     """A notebook as it stands in git, changed in place.
 
-    Folded solutions are gone, a note is a quotation, a citation is name and year. Code stays, the
-    checks of exercises among it.
+    Folded solutions are gone, a note is a quotation under its title, a citation is name and year,
+    and an equation is called by its label. Code stays, the checks of exercises among it.
     """
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
             text = _DIRECTIVE.sub(_plain, cell["source"])
+            text = _EQUATION.sub(r"(\1)", text)
             cell["source"] = _CITATION.sub(_name_and_year, text).strip()
     return notebook
 
 
+def for_a_host(notebook: Notebook, repository: str, before: str) -> Notebook:
+    """With a cell behind the title that, where there is no s1lib, clones `repository`, installs it
+    and runs the chapters up to number `before` ("" for none). Changed in place."""
+    source = _HOST.format(repository=repository) + _BEFORE.format(number=before) * bool(before)
+    cell = {"cell_type": "code", "id": "host", "metadata": {}, "source": source.rstrip()}
+    notebook["cells"].insert(1, {**cell, "execution_count": None, "outputs": []})
+    return notebook
+
+
 def _plain(directive: re.Match[str]) -> str:
-    kind, body = directive[2], directive[3].strip()
+    kind, body = directive["kind"], directive["body"].strip()
     if kind == "dropdown":
         return ""
-    lines = f"**{kind.capitalize()}.** {body}".split("\n")
+    if kind == "math":
+        label = _LABEL.search(directive["options"])
+        return f"$$\n{body}\n$$" + (f" ({label[1]})\n" if label else "\n")
+    title = directive["title"].strip() or kind.capitalize()
+    mark = "" if title[-1] in ".?!" else "."
+    space = "\n\n" if body.startswith("- ") else " "  # a list begins on a line of its own
+    lines = f"**{title}{mark}**{space}{body}".split("\n")
     return "".join(f"> {line}".rstrip() + "\n" for line in lines)
 
 

@@ -19,16 +19,32 @@ from browser import browser_needed
 from made_up import BENCHMARKS, chapter_06
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from s1lib import site
+from s1lib import links, policy, site, times
 from s1lib.__main__ import COMMANDS
 from s1lib.artifacts import RunError, write_facts, write_json
 from s1lib.decoding.record import Generation
 from s1lib.decoding.timeline import timeline
+from s1lib.readers import for_readers
 from s1lib.training.data import mask_html
 
 REPOSITORY = "https://github.com/someone/s1"
 PLOT = """<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20"><rect width="40"
 height="20" fill="teal"/></svg>"""
+
+SECTION = """## What it shows
+
+:::{{math}}
+:label: {mean}
+\\sum_{{i=1}}^n \\frac{{x_i}}{{n}}
+:::
+
+By {{eq}}`{mean}`,
+
+:::{{admonition}} Where people go wrong
+:class: warning
+
+- There.
+:::"""
 
 
 class Letters:
@@ -57,11 +73,15 @@ def executed(title: str) -> nbformat.NotebookNode:
         outputs.append(nbformat.from_dict({**display, "data": {"text/html": html}}))
     prices = "About $620, by batches $310 ($0.50 each), so $5 or $6."
     cells = [
-        new_markdown_cell(f"# {title}\n\nA chapter {{cite:p}}`muennighoff2025s1` with $x^2$."),
+        new_markdown_cell(
+            f"# {title}\n\nA chapter {{cite:p}}`muennighoff2025s1` with $x^2$, held to "
+            "[choices](../jupyter_book/choices.md) and [six](06_budget_forcing.ipynb).",
+            metadata={"tags": ["slide"]},
+        ),
         new_code_cell('profile = "laptop"  # str', metadata={"tags": ["parameters"]}),
         new_code_cell('run = "/somewhere/else"', metadata={"tags": ["injected-parameters"]}),
-        new_markdown_cell("## What it shows\n\n$$\\sum_{i=1}^n \\frac{x_i}{n}$$"),
-        new_code_cell("plot()", outputs=outputs),
+        new_markdown_cell(SECTION.format(mean=f"mean-{title[:2]}"), metadata={"tags": ["slide"]}),
+        new_code_cell("plot()", outputs=outputs, metadata={"tags": ["slide-output"]}),
         new_markdown_cell("## Exercises\n\n:::{dropdown} Solution\nIt is $4$.\n:::"),
         new_markdown_cell(prices),
     ]
@@ -132,8 +152,8 @@ def test_no_page_asks_the_network_for_anything(visits, browser):
 
 def test_every_page_carries_the_policy(book):
     pages = [path.read_text(encoding="utf-8") for path in book.rglob("*.html")]
-    assert pages and all(text.count(f'content="{site.POLICY}"') == 1 for text in pages)
-    assert all(text.index(site.POLICY) < text.find("<script") % len(text) for text in pages)
+    assert pages and all(text.count(f'content="{policy.POLICY}"') == 1 for text in pages)
+    assert all(text.index(policy.POLICY) < text.find("<script") % len(text) for text in pages)
 
 
 THERE = "http://elsewhere.example"
@@ -177,7 +197,7 @@ def test_the_policy_stops_every_way_of_loading_that_a_page_without_it_has(tmp_pa
     for name in ("open.html", "fenced/fenced.html"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(page)
-    site.fence(tmp_path / "fenced")
+    policy.fence(tmp_path / "fenced")
     heard = browser.network.heard
     browser.open(tmp_path / "fenced" / "fenced.html")
     time.sleep(2)
@@ -302,16 +322,16 @@ def test_a_page_shows_neither_times_nor_half_drawn_bars_nor_injected_paths(book)
 def test_a_described_picture_keeps_its_description():
     notebook = executed("Title")
     notebook.cells[4].metadata["mystnb"] = {"image": {"alt": "a teal box"}}
-    described = site.for_readers(notebook, "x")["cells"][4]["metadata"]
+    described = for_readers(notebook, "x")["cells"][4]["metadata"]
     assert described["mystnb"]["image"]["alt"] == "a teal box"
-    other = site.for_readers(executed("Title"), "x")["cells"][4]
+    other = for_readers(executed("Title"), "x")["cells"][4]
     assert other["metadata"]["mystnb"]["image"]["alt"] == "Plot: What it shows"
 
 
 def test_links_work_in_jupyter_and_on_the_site():
     notebook = executed("Title")
     notebook.cells[0].source = "[Choices](../jupyter_book/choices.md), [six](06_forcing.ipynb)."
-    text = site.for_readers(notebook, "x")["cells"][0]["source"]
+    text = for_readers(notebook, "x")["cells"][0]["source"]
     assert text == "[Choices](../choices.md), [six](06_forcing.ipynb)."
 
 
@@ -328,7 +348,8 @@ def test_a_chapter_that_has_not_run_is_a_page_that_says_so_and_what_makes_it(boo
 def test_the_book_is_one_page_to_print(tmp_path):
     page = site.build("laptop", a_run(tmp_path / "run"), single=True)
     text = page.read_text(encoding="utf-8")
-    assert page == tmp_path / "run" / "single" / "intro.html" and site.POLICY in text
+    assert (page.parent / "slides" / "05_sft.html").is_file()
+    assert page == tmp_path / "run" / "single" / "intro.html" and policy.POLICY in text
     for part in ("05. Fine-tuning", "06. Forcing", "Bibliography", "Troubleshooting"):
         assert len(re.findall(rf"<h2>{part}", text)) == 1
     pictures = re.findall(r'<img[^>]* src="([^"]+)"', text)
@@ -344,7 +365,7 @@ def test_a_cell_that_was_not_run_is_named():
     notebook = executed("06. Forcing")
     notebook.cells[4].execution_count = None
     with pytest.raises(RunError, match=r"06_forcing.ipynb, cell 5, has not been run. .* --only 06"):
-        site.for_readers(notebook, "06_forcing.ipynb")
+        for_readers(notebook, "06_forcing.ipynb")
 
 
 @pytest.mark.parametrize(
@@ -354,11 +375,11 @@ def test_a_link_that_leads_nowhere_stops_the_build(tmp_path, link):
     good = '<a href="other.html#here">1</a><a href="#me" id="me">2</a><a href="https://x.y/z">3</a>'
     (tmp_path / "page.html").write_text(good)
     (tmp_path / "other.html").write_text('<p id="here">There.</p>')
-    site.check_links(tmp_path)
+    links.check(tmp_path)
     tag = f'<img src="{link}">' if link.endswith("png") else f'<a href="{link}">4</a>'
     (tmp_path / "page.html").write_text(good + tag)
     with pytest.raises(RunError, match=rf"page.html has a link that leads nowhere \({link}\)"):
-        site.check_links(tmp_path)
+        links.check(tmp_path)
 
 
 def test_pages_and_notebooks_lead_to_their_source_and_notebooks_can_be_launched(book):
@@ -369,6 +390,10 @@ def test_pages_and_notebooks_lead_to_their_source_and_notebooks_can_be_launched(
     chapter = (book / "notebooks" / "06_budget_forcing.html").read_text(encoding="utf-8")
     assert f'href="{REPOSITORY}/edit/main/notebooks/06_budget_forcing.ipynb"' in chapter
     assert f'"{REPOSITORY}/blob/main/notebooks/06_budget_forcing.ipynb?plain=1"' in chapter
+    handed_out = list(book.glob("_downloads/*/06_budget_forcing.ipynb"))
+    assert len(handed_out) == 1
+    cells = json.loads(handed_out[0].read_text(encoding="utf-8"))["cells"]
+    assert f'"{REPOSITORY}", "s1"' in cells[1]["source"] and '"--to", "05"' in cells[1]["source"]
     launch = "https://mybinder.org/v2/gh/someone/s1/main?urlpath=lab/tree/notebooks/06_budget"
     assert launch in chapter and 'href="../_sources/notebooks/06_budget_forcing.ipynb"' in chapter
 
@@ -383,6 +408,30 @@ def test_the_workflow_that_publishes_calls_commands_that_there_are():
         parser = argparse.ArgumentParser()
         import_module(COMMANDS[command][0]).add_arguments(parser)
         parser.parse_args(arguments)
+
+
+def test_the_tagged_cells_of_a_chapter_are_slides(book):
+    if "S1_TEST_SITE" in os.environ:
+        pytest.skip("another site has other slides")
+    page = (book / "slides" / "05_sft.html").read_text(encoding="utf-8")
+    assert "<title>05. Fine-tuning: slides</title>" in page and policy.POLICY in page
+    assert page.count("<section") == 2 * 2  # reveal stands slides on each other, too
+    assert "plot()" not in page and 'alt="Plot: What it shows"' in page
+    assert "Exercises" not in page and "$620" not in page
+    assert 'href="../choices.html"' in page
+    assert 'href="../notebooks/06_budget_forcing.html"' in page
+    assert "Where people go wrong." in page and ":::" not in page
+    assert 'href="slides/05_sft.html"' in (book / "teaching.html").read_text(encoding="utf-8")
+
+
+@browser_needed
+def test_slides_are_turned_by_keyboard_and_complete_without_a_network(book, browser):
+    told = browser.open(book / "slides" / "05_sft.html")
+    assert told["complaints"] == [] and told["rendered"] >= 1
+    now = "document.querySelector('section section.present :is(h1, h2)').innerText"
+    assert browser.run(now).startswith("05")
+    browser.press("ArrowRight")
+    assert browser.run(now).startswith("What it shows")
 
 
 def test_an_error_in_a_notebook_stops_the_build_and_keeps_the_old_site(tmp_path):
@@ -427,7 +476,7 @@ def test_the_table_of_contents_lists_only_what_exists(tmp_path):
 def test_the_status_page_adds_the_chapters_up(tmp_path):
     for number, seconds in (("05", 61.0), ("06", 9.4)):
         write_json(tmp_path / "status" / f"{number}.json", {"seconds": seconds, "device": "cpu"})
-    table = site.status_table(tmp_path)
+    table = times.table(tmp_path)
     assert "| 05 | 1 min 01 s | cpu |" in table
     assert "| **all** | **1 min 10 s** |" in table
-    assert "No chapter" in site.status_table(tmp_path / "empty")
+    assert "No chapter" in times.table(tmp_path / "empty")

@@ -1,0 +1,75 @@
+"""Slides of a chapter, from the tags of its cells: nbconvert's, with reveal.js beside them.
+
+A cell tagged `slide` begins one, `slide-more` goes on with it, and of one tagged `slide-output`
+only what it shows goes on with it. Cells without a tag are for reading.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping
+from html import escape
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from s1lib.artifacts import write_text
+from s1lib.run.notebooks import Notebook, tags
+
+_TYPES = {"slide": "slide", "slide-more": "-", "slide-output": "-"}
+_PAGE = re.compile(r"\]\((?:(\.\./)|(?=[0-9A-Z]\d_))([\w/]+)\.(?:md|ipynb)")
+
+
+def slides(notebook: Notebook) -> Notebook:
+    """The tagged cells of a notebook, as nbconvert wants them; without cells if none is tagged."""
+    cells = []
+    for cell in notebook["cells"]:
+        kind = next((tag for tag in tags(cell) if tag in _TYPES), None)
+        if kind:
+            source = _PAGE.sub(_on_the_site, cell["source"])
+            hidden = {"remove_source": kind == "slide-output"}
+            shown = {"slideshow": {"slide_type": _TYPES[kind]}, "transient": hidden}
+            cells.append({**cell, "source": source, "metadata": {**cell["metadata"], **shown}})
+    return {**notebook, "cells": cells}
+
+
+def contents(titles: Mapping[str, str]) -> str:
+    """Links to the slides of chapters, by their name, as HTML."""
+    links = (f'<li><a href="slides/{n}.html">{escape(t)}</a></li>' for n, t in titles.items())
+    return "<ul>\n" + "\n".join(links) + "\n</ul>\n" if titles else "<p>No chapter has any.</p>\n"
+
+
+def title(notebook: Notebook) -> str:
+    """The heading of a notebook."""
+    return notebook["cells"][0]["source"].partition("\n")[0].lstrip("# ")
+
+
+def write(decks: Mapping[str, Notebook], pages: Path, site: Path) -> None:
+    """Write `site/slides/<name>.html`, for each name the `slides` of a notebook.
+
+    `pages` has the template; styles, MathJax and reveal.js are in the site's `_static`.
+    """
+    import nbformat
+    from nbconvert.exporters import SlidesExporter
+
+    reveal = site / "_static" / "reveal"
+    reveal.mkdir(parents=True, exist_ok=True)
+    with as_file(files("sphinx_revealjs") / "_static" / "revealjs" / "dist") as dist:
+        for name in ("reveal.js", "reveal.css"):
+            shutil.copy(dist / name, reveal)
+    exporter = SlidesExporter(
+        template_name="slides",
+        extra_template_basedirs=[str(pages / "_templates")],
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+        exclude_anchor_links=True,
+    )
+    for name, deck in decks.items():
+        about = {"metadata": {"name": name, "title": title(deck)}}
+        page, _ = exporter.from_notebook_node(nbformat.from_dict(deck), about)
+        write_text(site / "slides" / f"{name}.html", page)
+
+
+def _on_the_site(link: re.Match[str]) -> str:
+    """A link of a page or notebook to another, from where the slides are."""
+    return f"](../{'' if link[1] else 'notebooks/'}{link[2]}.html"
