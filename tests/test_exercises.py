@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import itertools
 import re
 import shutil
 from collections import Counter
@@ -182,6 +183,85 @@ def counts_silence(answers) -> int:
     return heard_until(said, lambda best, second, left: best - second > left)
 
 
+def ends_at_once(said, ends, least, wait) -> list[int]:
+    return list(itertools.takewhile(lambda token: token not in ends, said))
+
+
+def never_ends(said, ends, least, wait) -> list[int]:
+    return [t for token in said for t in (wait if token in ends else [token])]
+
+
+def sent_back_while(short):
+    """Ends become `wait` as long as `short(trace, said, least)`; `said` are the model's own."""
+
+    def hold(said, ends, least, wait) -> list[int]:
+        trace, own = [], []
+        for token in said:
+            if token not in ends:
+                trace.append(token)
+                own.append(token)
+            elif short(trace, own, least):
+                trace.extend(wait)
+            else:
+                break
+        return trace
+
+    return hold
+
+
+def knows_one_end(said, ends, least, wait) -> list[int]:
+    return sent_back_while(lambda trace, own, least: len(trace) < least)(said, {0}, least, wait)
+
+
+def eats_what_was_said(said, ends, least, wait) -> list[int]:
+    trace = []
+    while said and (said[0] not in ends or len(trace) < least):
+        token = said.pop(0)
+        trace += wait if token in ends else [token]
+    return trace
+
+
+def counted_down(number, parts=lambda trace: [p for p in trace.split("\n\n") if p], by=-1):
+    """A countdown from `number(steps)` over `parts` of a trace."""
+
+    def headed(trace: str) -> tuple[int, str]:
+        steps = parts(trace.strip())
+        most = number(len(steps))
+        heads = (f"<|im_start|>{most + by * i} steps left" for i in range(len(steps)))
+        return most, "\n".join(f"{h}\n{step}" for h, step in zip(heads, steps, strict=True))
+
+    return headed
+
+
+def next_power(n: int) -> int:
+    return 1 << (n - 1).bit_length()
+
+
+class Times:
+    """A family as it should be (but not enrolled as one)."""
+
+    msc, rule = "05", "Add one number as often as the other says, or multiply."
+
+    def draw(self, rng, n):
+        return {"n": n, "d": rng.randint(2, 9)}
+
+    def ask(self, p):
+        return f"What are {p['n']} times {p['d']}?"
+
+    def slow(self, p, pen):
+        total = 0
+        for _ in range(p["n"]):
+            total = pen(f"{total} + {p['d']}", total + p["d"])
+        return total
+
+    def fast(self, p, pen):
+        return pen.product(p["n"], p["d"])
+
+
+def times(**changed) -> type:
+    return type("Changed", (Times,), changed)
+
+
 WRONG = [
     ("01", 4, lambda text: text, "give a list of words, not str"),
     ("01", 4, lambda text: text.split(), "capitals"),
@@ -208,12 +288,32 @@ WRONG = [
     ("05", 4, masks_what_looks_like_filling, "the real end is masked"),
     ("05", 4, trains_the_filling, "the filling is trained"),
     ("05", 4, fills_at_the_start, "filled up at the end"),
+    ("06", 4, ends_at_once, "an early end becomes"),
+    ("06", 4, never_ends, "an end after `least` tokens"),
+    ("06", 4, sent_back_while(lambda trace, own, least: len(own) < least), "in its place counts"),
+    ("06", 4, sent_back_while(lambda trace, own, least: len(trace) < max(least, 1)), "least=0"),
+    ("06", 4, eats_what_was_said, "was changed"),
+    ("06", 4, knows_one_end, "several ends"),
+    ("07", 5, lambda trace: trace, "give two things"),
+    ("07", 5, counted_down(lambda n: n), "asked for as 4, and counted from there"),
+    ("07", 5, counted_down(lambda n: 1 << n.bit_length()), "four steps are asked for as 4"),
+    ("07", 5, counted_down(next_power, by=1), "four steps"),
+    ("07", 5, counted_down(next_power, lambda t: t.split("\n\n")), "what is empty is no step"),
+    ("07", 5, counted_down(next_power, str.split), "several lines"),
     ("11", 4, len, "all agree"),
     ("11", 4, hears_to_a_draw, "can still draw level"),
     ("11", 4, forgets_the_second, "a tie is never certain"),
     ("11", 4, stops_at_the_first_lead, "3 to 2 with two to come"),
     ("11", 4, counts_silence_against, "cannot win or draw level"),
     ("11", 4, counts_silence, "silence elects nobody"),
+    ("A1", 3, times(msc=""), "two digits"),
+    ("A1", 3, times(rule="Multiply."), "say in `rule`"),
+    ("A1", 3, times(fast=lambda self, p, pen: pen("1 + 1", 2)), "slowly it is"),
+    ("A1", 3, times(draw=lambda self, rng, n: {"n": n, "d": 999}), "is not from 0 to 999"),
+    ("A1", 3, times(ask=lambda self, p: f"How much is {p['n']}?"), "does not name d"),
+    ("A1", 3, times(fast=lambda self, p, pen: p["n"] * p["d"]), "writes no line"),
+    ("A1", 3, times(draw=lambda self, rng, n: {"n": 4, "d": 3}), "for n = 16 the slow way"),
+    ("A1", 3, times(fast=Times.slow), "the shortcut has"),
     ("A2", 3, lambda jobs, workers: [], "lists for"),
     ("A2", 3, lambda jobs, workers: [[] for _ in range(workers)], "the jobs"),
     ("A2", 3, lambda jobs, workers: [jobs] + [[]] * (workers - 1), "longest first has"),
