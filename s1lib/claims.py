@@ -288,7 +288,8 @@ def _gains(mean: bool) -> Group:
         return [
             _evidence(
                 f"share of the gain of {one.whole.examples:,} examples that "
-                f"{one.part.examples:,} bring (%), {one.benchmark}",
+                f"{one.part.examples:,} bring (%), {one.benchmark}"
+                f"{', where the larger set gains nothing' * (one.value is None)}",
                 one,
                 (one.value or 0.0) >= 80,
                 _share_of_gain() if mean else _of_paper(_share_of_gain, one.benchmark),

@@ -285,9 +285,10 @@ def _resampled_runs(
 def estimate(value: float, n: int, drawn: Floats, families: Families = None) -> Estimate:
     """A number over `n` problems with the interval of its resamples, shape [resamples].
 
-    What is not finite (a slope without two lengths, a share of no gain) is left out.
+    What is not finite (a slope without two lengths, a share of no gain) is left out; where the
+    number itself is not, there is no interval.
     """
-    drawn = drawn[np.isfinite(drawn)]
+    drawn = drawn[np.isfinite(drawn) & np.isfinite(value)]
     return {
         "value": round(value, 2) if np.isfinite(value) else None,
         "n": n,

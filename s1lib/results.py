@@ -319,11 +319,12 @@ class Facts(dict[str, Any]):
         return difference
 
     def gains(self, triples: Sequence[tuple[Run, Run, Run]]) -> list[Gain]:
-        """Shares of a gain (part, whole, base) on each benchmark and on the mean of all."""
+        """Shares of a gain (part, whole, base) on each benchmark and on the mean of all, which is
+        None if the whole gains nothing on one of them."""
 
         def brought(levels: Floats) -> Floats:
             part, whole, base = (levels[..., place] for place in range(3))
-            return 100 * (part - base) / (whole - base)
+            return 100 * (part - base) / np.where(whole > base, whole - base, np.nan)
 
         shares = []
         for runs in triples:

@@ -198,6 +198,13 @@ def test_the_share_of_a_gain_is_that_of_its_means_and_has_an_interval():
     assert metrics.share_of_gain(base, base, base) == {"value": None, "n": 300, "ci95": None}
 
 
+def test_a_loss_is_not_shared_even_where_resamples_gain():
+    rng = np.random.default_rng(0)
+    base, part, whole = (rng.random(60) < level for level in (0.55, 0.7, 0.5))
+    assert whole.mean() < base.mean()
+    assert metrics.share_of_gain(part, whole, base) == {"value": None, "n": 60, "ci95": None}
+
+
 def test_a_difference_of_lengths_is_in_tokens():
     longer = metrics.difference([120.0, 90.0, 80.0], [100.0, 70.0, 60.0], unit=1)
     assert longer == {"value": 20.0, "n": 3, "ci95": [20.0, 20.0]}
