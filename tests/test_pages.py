@@ -133,7 +133,8 @@ def test_these_tests_see_what_they_look_for(tmp_path, browser):
     page = tmp_path / "page.html"
     page.write_text(
         "<!DOCTYPE html><html lang=en><title>t</title>"
-        "<meta name=viewport content='width=device-width'><body><main><h1>Faults</h1><p style='width: 1500px; color: #ccc'>\\frac{1}{2} of it</p>"
+        "<meta name=viewport content='width=device-width'><body><main><h1>Faults</h1>"
+        "<p style='width: 1500px; color: #ccc'>\\frac{1}{2} of it</p>"
         "<img src=gone.png alt=''><a href=gone.html>gone</a><span class=math>x</span>"
         "<script>console.error('no')</script></main></body></html>"
     )
