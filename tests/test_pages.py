@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -98,6 +99,7 @@ def look(browser: Browser, page: Path, dark: bool, axe: str):
     browser.run(f"{axe}; {UNFOLD}")
     for width in WIDTHS:
         browser.size(width, 900)
+        time.sleep(0.5)  # the theme looks anew at what can be scrolled, a moment after
         wide = browser.run(WIDE)
         if wide > 0:
             yield "overflow", width, f"{wide} pixels"
