@@ -6,6 +6,7 @@ only what it shows goes on with it. Cells without a tag are for reading.
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Mapping
@@ -66,7 +67,8 @@ def write(decks: Mapping[str, Notebook], pages: Path, site: Path) -> None:
     )
     for name, deck in decks.items():
         about = {"metadata": {"name": name, "title": title(deck)}}
-        page, _ = exporter.from_notebook_node(nbformat.from_dict(deck), about)
+        whole = nbformat.reads(json.dumps(deck), as_version=4)  # text in one piece, not in lines
+        page, _ = exporter.from_notebook_node(whole, about)
         write_text(site / "slides" / f"{name}.html", page)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -98,6 +99,7 @@ def look(browser: Browser, page: Path, dark: bool, axe: str):
     browser.run(f"{axe}; {UNFOLD}")
     for width in WIDTHS:
         browser.size(width, 900)
+        time.sleep(0.5)  # the theme looks anew at what can be scrolled, a moment after
         wide = browser.run(WIDE)
         if wide > 0:
             yield "overflow", width, f"{wide} pixels"
@@ -133,7 +135,8 @@ def test_these_tests_see_what_they_look_for(tmp_path, browser):
     page = tmp_path / "page.html"
     page.write_text(
         "<!DOCTYPE html><html lang=en><title>t</title>"
-        "<meta name=viewport content='width=device-width'><body><main><h1>Faults</h1><p style='width: 1500px; color: #ccc'>\\frac{1}{2} of it</p>"
+        "<meta name=viewport content='width=device-width'><body><main><h1>Faults</h1>"
+        "<p style='width: 1500px; color: #ccc'>\\frac{1}{2} of it</p>"
         "<img src=gone.png alt=''><a href=gone.html>gone</a><span class=math>x</span>"
         "<script>console.error('no')</script></main></body></html>"
     )
