@@ -6,7 +6,13 @@ import re
 
 from s1lib.run.notebooks import Notebook
 
-_DIRECTIVE = re.compile(r"^(:{3,})\{(\w+)\}.*\n((?:.*\n)*?)\1 *(?:\n|\Z)", re.MULTILINE)
+_DIRECTIVE = re.compile(
+    r"^(:{3,}|`{3,})\{(?P<kind>\w+)\} *(?P<title>.*)\n"
+    r"(?P<options>(?::[\w-]+:.*\n)*)(?P<body>(?:.*\n)*?)\1 *(?:\n|\Z)",
+    re.MULTILINE,
+)
+_LABEL = re.compile(r"^:label: *(\S+)", re.MULTILINE)
+_EQUATION = re.compile(r"\{eq\}`([^`]+)`")
 _CITATION = re.compile(r"\{cite:[pt]\}`([^`]+)`")
 _KEY = re.compile(r"([a-z]+)(\d{4})")  # as in `wilson1927probable`
 
@@ -14,21 +20,27 @@ _KEY = re.compile(r"([a-z]+)(\d{4})")  # as in `wilson1927probable`
 def for_students(notebook: Notebook) -> Notebook:
     """A notebook as it stands in git, changed in place.
 
-    Folded solutions are gone, a note is a quotation, a citation is name and year. Code stays, the
-    checks of exercises among it.
+    Folded solutions are gone, a note is a quotation under its title, a citation is name and year,
+    and an equation is called by its label. Code stays, the checks of exercises among it.
     """
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
             text = _DIRECTIVE.sub(_plain, cell["source"])
+            text = _EQUATION.sub(r"(\1)", text)
             cell["source"] = _CITATION.sub(_name_and_year, text).strip()
     return notebook
 
 
 def _plain(directive: re.Match[str]) -> str:
-    kind, body = directive[2], directive[3].strip()
+    kind, body = directive["kind"], directive["body"].strip()
     if kind == "dropdown":
         return ""
-    lines = f"**{kind.capitalize()}.** {body}".split("\n")
+    if kind == "math":
+        label = _LABEL.search(directive["options"])
+        return f"$$\n{body}\n$$" + (f" ({label[1]})\n" if label else "\n")
+    title = directive["title"].strip() or kind.capitalize()
+    mark = "" if title[-1] in ".?!" else "."
+    lines = f"**{title}{mark}** {body}".split("\n")
     return "".join(f"> {line}".rstrip() + "\n" for line in lines)
 
 

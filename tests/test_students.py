@@ -41,3 +41,20 @@ def test_a_note_is_a_quotation_and_a_citation_a_name_and_a_year():
         "Before (Wilson 1927; Efron 1993).\n\n> **Note.** Two\n>\n> lines.\nAfter.\n\n"
         "**1.** Ask.\n\n\n**2.** Ask."
     )
+
+
+def test_a_box_keeps_its_title_and_not_its_options():
+    text = ":::{admonition} Built in?\n:class: note\n\nTwo\n\n:lines:.\n:::\nAfter."
+    notebook = {"cells": [{"cell_type": "markdown", "source": text}]}
+    assert for_students(notebook)["cells"][0]["source"] == (
+        "> **Built in?** Two\n>\n> :lines:.\nAfter."
+    )
+
+
+@pytest.mark.parametrize("fence", [":::", "```"])
+def test_an_equation_is_shown_and_called_by_its_label(fence):
+    text = f"As\n\n{fence}{{math}}\n:label: scaling\n\na = b\n{fence}\nand {{eq}}`scaling` says."
+    notebook = {"cells": [{"cell_type": "markdown", "source": text}]}
+    assert for_students(notebook)["cells"][0]["source"] == (
+        "As\n\n$$\na = b\n$$ (scaling)\nand (scaling) says."
+    )
