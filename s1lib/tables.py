@@ -331,23 +331,38 @@ def table_14(facts: AllFacts) -> pd.DataFrame | None:
 
 
 def conditional(method: str) -> Callable[[AllFacts], pd.DataFrame | None]:
-    """Tables 12 and 13: what was asked for, and what came, a row for each run of the method."""
+    """Tables 12 and 13: what was asked for, and what came, a row for each run of the method.
+
+    A dash stands for what the paper does not print.
+    """
 
     def table(facts: AllFacts) -> pd.DataFrame | None:
         ours = [one for one in points(facts) if one.setting.method.startswith(method)]
+        counted = sorted({name for one in ours for name in one.means})
+        theirs = published("table_12" if method.startswith("token") else "table_13")
         rows = [
+            {
+                "origin": "published",
+                "method": row["method"],
+                "benchmark": "AIME24",
+                "asked": row["asked"],
+                **{name: _cell(row.get(name)) for name in ("thinking tokens", *counted)},
+                "accuracy": _cell(row["AIME24"]),
+            }
+            for row in theirs
+        ] + [
             {
                 "origin": "measured",
                 "method": one.setting.method,
                 "benchmark": one.benchmark,
                 "asked": one.setting.asked,
                 "thinking tokens": _cell(one.thinking_tokens),
-                **{name: _cell(one.means[name]) for name in sorted(one.means)},
+                **{name: _cell(one.means.get(name)) for name in counted},
                 "accuracy": _cell(one),
             }
             for one in ours
         ]
-        return pd.DataFrame(rows) if rows else None
+        return pd.DataFrame(rows) if ours else None
 
     return table
 

@@ -15,7 +15,7 @@ import nbformat
 import papermill
 import pytest
 from nbformat.v4 import new_code_cell
-from test_notebooks import TAUGHT, code, every_taught, prose, read
+from test_notebooks import BOOK, code, every_notebook, prose, read
 from toybook import ROOT
 from wire import Wire
 
@@ -29,7 +29,7 @@ def solutions(chapter) -> list[str]:
     return [block for fold in folded for block in re.findall(r"```python\n(.*?)```", fold, re.S)]
 
 
-@every_taught
+@every_notebook
 def test_every_solution_runs_after_its_chapter(chapter, smoke_run, tmp_path, monkeypatch):
     """Claude, where a solution asks for it, is the local server: the client is the real one."""
     run = tmp_path / "run"
@@ -60,7 +60,7 @@ def test_every_solution_runs_after_its_chapter(chapter, smoke_run, tmp_path, mon
 
 def defined(number: str) -> dict[str, Any]:
     """What a chapter imports and defines, without running it."""
-    (chapter,) = (one for one in TAUGHT if one.number == number)
+    (chapter,) = (one for one in BOOK if one.number == number)
     space: dict[str, Any] = {}
     for cell in code(read(chapter.notebook)):
         for node in ast.parse(cell.source).body:
@@ -262,6 +262,116 @@ def times(**changed) -> type:
     return type("Changed", (Times,), changed)
 
 
+def shared(rewards, width: int, order, parts: int) -> list[int]:
+    """The width in `parts` nearly equal parts, the first to those that come first in `order`."""
+    found = [0] * len(rewards)
+    for place, trace in enumerate(order):
+        found[trace] = width // parts + (place < width % parts)
+    return found
+
+
+def best_first(rewards, keep: int, key=lambda reward: reward) -> list[int]:
+    return sorted(range(len(rewards)), key=lambda i: -key(rewards[i]))[:keep]
+
+
+def loses_what_is_left_over(rewards, width: int, keep: int) -> list[int]:
+    return [width // keep * (i in best_first(rewards, keep)) for i in range(len(rewards))]
+
+
+def prefers_the_last(rewards, width: int, keep: int) -> list[int]:
+    order = sorted(range(len(rewards)), key=lambda i: (rewards[i], i))[::-1][:keep]
+    return shared(rewards, width, order, len(order))
+
+
+def keeps_room_for_nobody(rewards, width: int, keep: int) -> list[int]:
+    return shared(rewards, width, best_first(rewards, keep), keep)
+
+
+def drops_nobody_kept(rewards, width: int, keep: int) -> list[int]:
+    order = best_first(rewards, keep)
+    found = shared(rewards, width, order, len(order))
+    return [max(n, i in order) for i, n in enumerate(found)]
+
+
+def by_size(rewards, width: int, keep: int) -> list[int]:
+    order = best_first(rewards, keep, key=abs)
+    return shared(rewards, width, order, len(order))
+
+
+def sorts_the_rewards(rewards, width: int, keep: int) -> list[int]:
+    rewards.sort()
+    return shared(rewards, width, range(keep), keep)
+
+
+def nearest(lengths, wanted, near=lambda gap: abs(gap), last: bool = False) -> list[int]:
+    """Twins, by a notion of their own of what is near."""
+    left, found = dict(enumerate(lengths)), []
+    for length in wanted:
+        gaps = {i: near(own - length) for i, own in left.items()}
+        place = min(gaps, key=lambda i: (gaps[i], -i if last else i))
+        found.append(place)
+        del left[place]
+    return found
+
+
+def takes_again(lengths, wanted) -> list[int]:
+    return [min(range(len(lengths)), key=lambda i: abs(lengths[i] - n)) for n in wanted]
+
+
+def only_shorter(lengths, wanted) -> list[int]:
+    return nearest(lengths, wanted, lambda gap: abs(gap) if gap <= 0 else 1000 + gap)
+
+
+def only_longer(lengths, wanted) -> list[int]:
+    return nearest(lengths, wanted, lambda gap: gap if gap >= 0 else 1000 - gap)
+
+
+def finds_by_value(lengths, wanted) -> list[int]:
+    return [lengths.index(lengths[i]) for i in nearest(lengths, wanted)]
+
+
+def uses_lengths_up(lengths, wanted) -> list[int]:
+    found = nearest(lengths, wanted)
+    del lengths[found[0]]
+    return found
+
+
+def ruled(intervals, need: str, above=lambda low, high: low > 0, missing: str = "") -> str:
+    """A verdict by a notion of its own of what lies above zero, and of what is missing."""
+    known = [above(*one) for one in intervals if one is not None]
+    if missing and (not known or len(known) < len(intervals)):
+        return missing
+    held = all(known) if need == "every" else any(known)
+    return "replicated" if held else "not replicated"
+
+
+def either_side(intervals, need: str) -> str:
+    return ruled(intervals, need, lambda low, high: low > 0 or high < 0)
+
+
+def up_to_zero(intervals, need: str) -> str:
+    return ruled(intervals, need, lambda low, high: low >= 0)
+
+
+def looks_at_what_is_there(intervals, need: str) -> str:
+    return ruled(intervals, need, missing="" if intervals else "not testable here")
+
+
+def waits_for_all(intervals, need: str) -> str:
+    return ruled(intervals, need, missing="not testable here")
+
+
+def waits_for_some(intervals, need: str) -> str:
+    settled = need == "every" and ruled(intervals, need) == "not replicated"
+    return ruled(intervals, need, missing="" if settled else "not testable here")
+
+
+def misses_what_could_come(intervals, need: str) -> str:
+    said = ruled(intervals, need)
+    open_ = need == "every" and said == "replicated" and None in intervals
+    return "not testable here" if open_ or not intervals else said
+
+
 WRONG = [
     ("01", 4, lambda text: text, "give a list of words, not str"),
     ("01", 4, lambda text: text.split(), "capitals"),
@@ -300,6 +410,29 @@ WRONG = [
     ("07", 5, counted_down(next_power, by=1), "four steps"),
     ("07", 5, counted_down(next_power, lambda t: t.split("\n\n")), "what is empty is no step"),
     ("07", 5, counted_down(next_power, str.split), "several lines"),
+    ("08", 6, lambda rewards, width, keep: shared(rewards, width, range(4), 4), "the best two"),
+    ("08", 6, loses_what_is_left_over, "what is left over"),
+    ("08", 6, prefers_the_last, "of equal rewards the first"),
+    ("08", 6, keeps_room_for_nobody, "fewer traces than may be kept"),
+    ("08", 6, drops_nobody_kept, "a small width"),
+    ("08", 6, by_size, "may be negative"),
+    ("08", 6, sorts_the_rewards, "were changed"),
+    ("09", 5, lambda lengths, wanted: nearest(lengths, sorted(wanted)), "in the order of what"),
+    ("09", 5, only_longer, "may be shorter"),
+    ("09", 5, only_shorter, "may be longer"),
+    ("09", 5, lambda lengths, wanted: nearest(lengths, wanted, last=True), "lengths the first"),
+    ("09", 5, takes_again, "what is taken is gone"),
+    ("09", 5, finds_by_value, "equal lengths are two places"),
+    ("09", 5, uses_lengths_up, "were changed"),
+    ("10", 5, lambda intervals, need: "replicated", "one interval holds zero"),
+    ("10", 5, lambda intervals, need: ruled(intervals, "every"), "one above zero is some"),
+    ("10", 5, either_side, "below zero is the wrong side"),
+    ("10", 5, up_to_zero, "ends at zero"),
+    ("10", 5, ruled, "nothing was measured"),
+    ("10", 5, looks_at_what_is_there, "[(1, 5), None] with the need of every"),
+    ("10", 5, waits_for_all, "one has failed"),
+    ("10", 5, waits_for_some, "one has held"),
+    ("10", 5, misses_what_could_come, "[(-2, 3), None] with the need of some"),
     ("11", 4, len, "all agree"),
     ("11", 4, hears_to_a_draw, "can still draw level"),
     ("11", 4, forgets_the_second, "a tie is never certain"),
@@ -330,7 +463,7 @@ def test_a_check_says_what_is_wrong(chapter, number, answer, said):
 def test_every_check_has_wrong_answers_here():
     checks = {
         (chapter.number, int(number))
-        for chapter in TAUGHT
+        for chapter in BOOK
         for cell in code(read(chapter.notebook))
         for number in re.findall(r"^def check_(\d+)\(", cell.source, re.M)
     }

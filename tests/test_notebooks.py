@@ -17,21 +17,16 @@ from s1lib.run.parameters import declared
 BOOK = read_graph(ROOT)
 every_notebook = pytest.mark.parametrize("chapter", BOOK, ids=lambda chapter: chapter.number)
 
-# Chapters written to be taught from; one that passes the tests for them belongs here.
-TAUGHT = [
-    chapter
-    for chapter in BOOK
-    if chapter.number in ("01", "02", "03", "04", "05", "06", "07", "11", "A1", "A2")
-]
-every_taught = pytest.mark.parametrize("chapter", TAUGHT, ids=lambda chapter: chapter.number)
-
 # What measures, by module; nothing means all that is in it.
 MEASURING = {
     "s1lib.metrics": (),
     "s1lib.questions.decontaminate": ("contaminated", "hashes"),
     "s1lib.filtering": ("dealt",),
-    "s1lib.selection": ("power_law", "benchmark_weights"),
+    "s1lib.selection": ("power_law", "benchmark_weights", "truncated"),
+    "s1lib.methods.majority": (),
     "s1lib.methods.rejection": ("halves", "reject", "tries_per_accepted"),
+    "s1lib.methods.rebase": ("shares",),
+    "s1lib.methods.reward": ("auc", "auc_within"),
     "s1lib.training.balance": (),
     "s1lib.training.fit": ("memory", "utilisation"),
 }
@@ -104,14 +99,14 @@ def test_cells_are_short_and_prose_keeps_up_with_code(chapter):
     assert len(prose(notebook)) >= 0.8 * len(sources)
 
 
-@every_taught
+@every_notebook
 def test_a_chapter_opens_with_what_one_can_do_after_it(chapter):
     opening = read(chapter.notebook).cells[0].source
     objectives = opening.partition("you can**\n\n")[2].partition("\n\n")[0]
     assert 3 <= sum(line.startswith("- ") for line in objectives.splitlines()) <= 5
 
 
-@every_taught
+@every_notebook
 def test_prose_comes_before_code_and_a_chapter_is_no_book(chapter):
     cells = read(chapter.notebook).cells
     assert len(cells) <= 45
@@ -124,7 +119,7 @@ def test_prose_comes_before_code_and_a_chapter_is_no_book(chapter):
     assert bare == []
 
 
-@every_taught
+@every_notebook
 def test_a_summary_ends_in_what_is_to_be_taken_away(chapter):
     text = "\n\n".join(cell.source for cell in prose(read(chapter.notebook)))
     summary = text.partition("\n## Summary")[2].partition("\n## Exercises")[0]
@@ -132,7 +127,7 @@ def test_a_summary_ends_in_what_is_to_be_taken_away(chapter):
     assert "\n**To take away.** " in summary
 
 
-@every_taught
+@every_notebook
 def test_exercises_are_numbered_and_solved_and_one_of_them_builds(chapter):
     notebook = read(chapter.notebook)
     text = "\n\n".join(cell.source for cell in prose(notebook)).partition("\n## Exercises")[2]
@@ -146,7 +141,7 @@ def test_exercises_are_numbered_and_solved_and_one_of_them_builds(chapter):
         assert re.search(rf"^check_{number}\(", text, re.M)
 
 
-@every_taught
+@every_notebook
 def test_a_chapter_says_what_was_built_in(chapter):
     if chapter.number.startswith("A"):
         pytest.skip("an appendix about no result of the laptop's world")
@@ -190,10 +185,10 @@ def imported(source):
     }
 
 
-@every_taught
+@every_notebook
 def test_what_measures_is_built_by_hand_and_the_package_agrees(chapter):
     """In this chapter or an earlier one, an assertion holds the package against what is built."""
-    so_far = [one for one in TAUGHT if one.number <= chapter.number]
+    so_far = [one for one in BOOK if one.number <= chapter.number]
     agreed = set()
     for one in so_far:
         for cell in code(read(one.notebook)):
@@ -243,7 +238,7 @@ def test_executed_notebooks_warn_of_nothing(chapter, smoke_run):
     assert [text for text in stderr if "Warning" in text] == []
 
 
-@every_taught
+@every_notebook
 def test_numbers_are_shown_as_a_reader_wants_them(chapter, smoke_run):
     """A table printed 56.700000 and `<NA>`."""
     executed = read(smoke_run / "notebooks" / chapter.notebook.name)
