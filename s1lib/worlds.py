@@ -18,10 +18,11 @@ import pandas as pd
 
 from s1lib.artifacts import RunError, read_json, read_table, write_json, write_table
 from s1lib.benchmarks import problems
-from s1lib.chat import model_path
+from s1lib.chat import load_tokenizer, model_path
 from s1lib.decoding import Forcing, Sampling, cells, load_decoder
 from s1lib.decoding.record import grade_record, to_table
 from s1lib.evaluation import examine, runs
+from s1lib.filtering import overlong
 from s1lib.methods.rejection import halves
 from s1lib.profile import Profile, load_profile
 from s1lib.results import FORCING, PLAIN, Facts, Run, Setting, pick
@@ -61,14 +62,17 @@ FURTHER = 1_000_000  # tokens of another corpus that the base model goes on with
 
 
 def texts(book: Profile, habits: Habits) -> pd.DataFrame:
-    """The selected questions with traces of such a teacher: columns id and text, as s1K has."""
+    """The selected questions with traces of such a teacher: columns id and text, as s1K has.
+
+    Without those that are longer than training takes."""
     chosen = read_table(book.run / "s1K.parquet", made_by="04")
     pairs = [think(row.question, row.metadata, book.seed, habits) for row in chosen.itertuples()]
     thought = chosen.assign(
         thinking=[trace for trace, _ in pairs], attempt=[said for _, said in pairs]
     )
-    tokenizer = load_decoder(book.models.base, book).tokenizer
-    return training_set(thought, tokenizer)[["id", "text"]]
+    tokenizer = load_tokenizer(book.models.base)
+    fits = ~overlong(thought, tokenizer, book.training.max_length)
+    return training_set(thought[fits], tokenizer)[["id", "text"]]
 
 
 def measure(book: Profile, name: str) -> dict[str, Any]:
@@ -141,20 +145,35 @@ def _halves(book: Profile, s1: Any, hard: pd.DataFrame) -> Iterator[Run]:
 
 
 def table(folder: Path = FOLDER) -> pd.DataFrame:
-    """A row for each world that was measured, a column for each comparison: points by benchmark."""
+    """A row for each world that was measured, a column for each comparison.
+
+    A cell holds the points on each benchmark; what differs from zero by its interval is bold.
+    """
     rows = []
     for name, world in WORLDS.items():
         if (folder / f"{name}.json").is_file():
             facts = read_json(folder / f"{name}.json")
             row = {"world": world.what}
             for one in facts["differences"]:
-                after, before = (Setting(**one[side]) for side in ("after", "before"))
                 low, high = one["ci95"]
-                sign = "+" if low > 0 else "−" if high < 0 else "0"
-                key = f"{after} minus {before}"
-                row[key] = f"{row.get(key, '')} {one['value']:.0f}{sign}".strip()
+                points = f"{one['value']:+.0f}".replace("-", "−")
+                key = column(Setting(**one["after"]), Setting(**one["before"]))
+                cell = f"**{points}**" if low > 0 or high < 0 else points
+                row[key] = f"{row.get(key, '')} {cell}".strip()
             rows.append(row)
     return pd.DataFrame(rows)
+
+
+def column(after: Setting, before: Setting) -> str:
+    if before.model != "s1":
+        return "C1: two Waits minus the base"
+    if after.method != FORCING:
+        return "C7: shorter half of the samples minus the longer"
+    if after.budget:
+        return "C3: largest minus smallest budget"
+    return (
+        "C4: *Wait* minus nothing, both at two ends" if before.waits else "C4: two Waits minus none"
+    )
 
 
 def markdown(folder: Path = FOLDER) -> str:

@@ -44,7 +44,7 @@ def test_a_teacher_that_never_doubts_an_error_makes_wrong_traces_the_short_ones(
     assert mean("as-it-is", False) > mean("as-it-is", True)
 
 
-def test_the_table_has_a_row_for_each_measured_world_and_marks_what_excludes_zero(
+def test_the_table_has_a_row_for_each_measured_world_and_what_excludes_zero_is_bold(
     tmp_path: Path,
 ) -> None:
     assert "No world" in worlds.markdown(tmp_path)
@@ -56,7 +56,15 @@ def test_the_table_has_a_row_for_each_measured_world_and_marks_what_excludes_zer
     ]
     write_json(tmp_path / "as-it-is.json", {"differences": found})
     (row,) = worlds.table(tmp_path).to_dict("records")
-    assert row == {"world": "the world as it is", "s1, Wait x2 minus s1": "4+ -3− 0" + "0"}
+    assert row == {
+        "world": "the world as it is",
+        "C4: two Waits minus none": "**+4** **−3** +0",
+    }
+
+
+def test_every_comparison_has_a_column_of_its_own() -> None:
+    pairs = worlds.comparisons(load_profile("laptop"), 2)
+    assert len({worlds.column(*pair) for pair in pairs}) == len(pairs)
 
 
 def test_an_unknown_world_is_told_the_known_ones(tmp_path: Path) -> None:
