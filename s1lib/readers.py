@@ -8,6 +8,8 @@ from s1lib.artifacts import RunError
 from s1lib.run.notebooks import Notebook, tags
 from s1lib.times import duration
 
+_LABELLED = re.compile(r"^\$\$\n(?:.+\n)+?\$\$ \([\w-]+\)$", re.MULTILINE)
+
 
 def for_readers(notebook: Notebook, name: str) -> Notebook:
     """A clean notebook as a page wants it, in place; `name` is what messages call it.
@@ -38,11 +40,16 @@ def for_readers(notebook: Notebook, name: str) -> Notebook:
 
 
 def not_run(source: Notebook, name: str, profile: str, seconds: float | None) -> Notebook:
-    """The page of a chapter that has not run: its promise, and the command that makes it."""
+    """The page of a chapter that has not run: its promise, the command that makes it, and the
+    equations that other chapters may refer to."""
+    prose = [cell["source"] for cell in source["cells"][1:] if cell["cell_type"] == "markdown"]
+    equations = "\n\n".join(_LABELLED.findall("\n\n".join(prose)))
     took = f" It took {duration(seconds)} when it last ran." if seconds else ""
     note = (
         f"\n\n:::{{important}}\nThis run has not come to this chapter yet.{took} Make it with "
         f"`python -m s1lib run --profile {profile} --to {name[:2]} --site`.\n:::\n"
     )
+    if equations:
+        note += f"\nEquations that other chapters refer to:\n\n{equations}\n"
     promise = source["cells"][0]
     return for_readers({**source, "cells": [{**promise, "source": promise["source"] + note}]}, name)

@@ -345,6 +345,18 @@ def test_a_chapter_that_has_not_run_is_a_page_that_says_so_and_what_makes_it(boo
     assert "parameters" not in page and "Traceback" not in page
 
 
+def test_the_equations_of_a_chapter_that_has_not_run_can_be_referred_to():
+    chapter = new_notebook(
+        cells=[
+            new_markdown_cell("# 06. Forcing\n\nA promise."),
+            new_markdown_cell("So\n\n$$\na = b\n$$\n\nand\n\n$$\nc\n= d\n$$ (scaling)\n\nso."),
+        ]
+    )
+    (page,) = site.not_run(chapter, "06_forcing.ipynb", "laptop", None)["cells"]
+    assert page["source"].endswith("refer to:\n\n$$\nc\n= d\n$$ (scaling)\n")
+    assert "a = b" not in page["source"]
+
+
 def test_the_book_is_one_page_to_print(tmp_path):
     page = site.build("laptop", a_run(tmp_path / "run"), single=True)
     text = page.read_text(encoding="utf-8")
