@@ -33,12 +33,8 @@ def test_no_budgeted_run_of_figure_1_thinks_longer_than_its_budget():
 def test_tables_12_and_13_have_the_runs_of_table_3(name):
     for printed in published(name):
         (short,) = (r["short"] for r in published("table_3") if r["method"] == printed["method"])
-        asked = [int(run["asked"].split()[0]) for run in published("table_3_runs")[short]]
-        (run,) = (
-            run
-            for number, run in zip(asked, published("table_3_runs")[short], strict=True)
-            if number == int(printed["asked"])
-        )
+        runs = {str(run["asked"]): run for run in published("table_3_runs")[short]}
+        run = runs[printed["asked"]]
         assert run["thinking_tokens"] == printed["thinking tokens"]
         assert run["value"] == pytest.approx(printed["AIME24"], abs=0.05)
 
