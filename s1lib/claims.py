@@ -561,7 +561,7 @@ def write_claims(run: Path) -> Path:
 def markdown(rows: Iterable[dict[str, Any]]) -> str:
     """The ledger as a Markdown table."""
     lines = [
-        "| | Claim | Published | Recomputed | Measured here | Verdict |",
+        "| No. | Claim | Published | Recomputed | Measured here | Verdict |",
         "|---|---|---:|---:|---|---|",
     ]
     for row in rows:

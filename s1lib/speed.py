@@ -27,7 +27,7 @@ def markdown(rows: Iterable[dict[str, Any]], names: Iterable[str] = ()) -> str:
         chosen = [row for row in rows if row["name"] in order]
         rows = sorted(chosen, key=lambda row: (order.index(row["name"]), -row["ratio"]))
     lines = [
-        "| | Ours | Rival | Rival's rate | Ratio | Measured on |",
+        "| Name | Ours | Rival | Rival's rate | Ratio | Measured on |",
         "|---|---:|---|---:|---:|---|",
     ]
     for row in rows:
