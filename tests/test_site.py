@@ -24,7 +24,7 @@ from s1lib.__main__ import COMMANDS
 from s1lib.artifacts import RunError, write_facts, write_json
 from s1lib.decoding.record import Generation
 from s1lib.decoding.timeline import timeline
-from s1lib.readers import for_readers
+from s1lib.readers import for_readers, not_run
 from s1lib.training.data import mask_html
 
 REPOSITORY = "https://github.com/someone/s1"
@@ -352,7 +352,7 @@ def test_the_equations_of_a_chapter_that_has_not_run_can_be_referred_to():
             new_markdown_cell("So\n\n$$\na = b\n$$\n\nand\n\n$$\nc\n= d\n$$ (scaling)\n\nso."),
         ]
     )
-    (page,) = site.not_run(chapter, "06_forcing.ipynb", "laptop", None)["cells"]
+    (page,) = not_run(chapter, "06_forcing.ipynb", "laptop", None)["cells"]
     assert page["source"].endswith("refer to:\n\n$$\nc\n= d\n$$ (scaling)\n")
     assert "a = b" not in page["source"]
 
