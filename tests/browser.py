@@ -105,7 +105,7 @@ class Browser:
         else:
             raise RuntimeError("chromium did not start within a minute")
         self.socket = create_connection(
-            f"ws://127.0.0.1:{lines[0]}{lines[1]}", timeout=60, suppress_origin=True
+            f"ws://127.0.0.1:{lines[0]}{lines[1]}", timeout=300, suppress_origin=True
         )
         self.events: list[dict] = []
         self.calls = 0
