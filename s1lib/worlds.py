@@ -156,7 +156,7 @@ def table(folder: Path = FOLDER) -> pd.DataFrame:
             row = {"world": world.what}
             for one in facts["differences"]:
                 low, high = one["ci95"]
-                points = f"{one['value']:+.0f}".replace("-", "−")
+                points = f"{round(one['value']):+d}".replace("-", "−").replace("+0", "0")
                 key = column(Setting(**one["after"]), Setting(**one["before"]))
                 cell = f"**{points}**" if low > 0 or high < 0 else points
                 row[key] = f"{row.get(key, '')} {cell}".strip()
@@ -187,7 +187,7 @@ def markdown(folder: Path = FOLDER) -> str:
 
 def ledgers(rows: list[dict[str, Any]], folder: Path = FOLDER) -> str:
     """A Markdown table of the claims in the world before this one, and in the run of `rows`."""
-    said = ["| | Claim | In the first world | Here |\n|---|---|---|---|\n"]
+    said = ["| No. | Claim | In the first world | Here |\n|---|---|---|---|\n"]
     kept = folder / "first.json"
     before = {one["id"]: one for one in read_json(kept)} if kept.is_file() else {}
     for now in rows:

@@ -58,7 +58,7 @@ def test_the_table_has_a_row_for_each_measured_world_and_what_excludes_zero_is_b
     (row,) = worlds.table(tmp_path).to_dict("records")
     assert row == {
         "world": "the world as it is",
-        "C4: two Waits minus none": "**+4** **−3** +0",
+        "C4: two Waits minus none": "**+4** **−3** 0",
     }
 
 
