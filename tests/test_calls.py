@@ -276,8 +276,8 @@ def test_what_failed_after_all_tries_is_asked_again_by_the_next_run(tmp_path: Pa
 
 
 def test_a_run_whose_requests_are_all_rejected_ends_early(tmp_path: Path):
-    ended = pytest.raises(RunError, match=r"8 calls in a row failed.*no such setting")
-    with Wire(status=400, message="no such setting") as wire, ended:
+    early = pytest.raises(RunError, match=r"8 calls in a row failed.*no such setting")
+    with Wire(status=400, message="no such setting") as wire, early:
         calls(tmp_path, wire).map(ask(500))
     assert len(ended(tmp_path / "calls.sqlite")) < 30
 
