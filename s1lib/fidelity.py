@@ -232,7 +232,7 @@ def table(found: Numbers) -> pd.DataFrame:
                 "source": one.source or "–",
                 "wanted": ", ".join(filter(None, (low, high))),
                 "here": " / ".join(f"{value:g}" for value in found[name]),
-                "": "✓" if kept(name, found[name]) else "✗",
+                "kept": "✓" if kept(name, found[name]) else "✗",
             }
         )
     return pd.DataFrame(rows)
