@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from s1lib import metrics, results
+from s1lib import metrics, results, tables
 from s1lib.artifacts import RunError, write_json
 from s1lib.benchmarks import partner
 from s1lib.published import BENCHMARKS, accuracy, published
@@ -36,7 +36,6 @@ from s1lib.results import (
     Method,
     Setting,
 )
-from s1lib.tables import without_cap
 
 REPLICATED, NOT_REPLICATED, NOT_TESTABLE = "replicated", "not replicated", "not testable here"
 _SIGNS = {REPLICATED: "✓", NOT_REPLICATED: "✗", NOT_TESTABLE: "○"}
@@ -246,7 +245,7 @@ _FLATTENS = "points per Wait, first two minus all further, mean of benchmarks"
 
 def _flattens(facts: AllFacts) -> list[Evidence]:
     curves: dict[int, list[float]] = {}
-    for point in without_cap(results.sequential(facts)):
+    for point in tables.without_cap(results.sequential(facts)):
         curves.setdefault(point.setting.waits, []).append(point.value or 0.0)
     if not {0, 2} <= curves.keys() or max(curves) == 2:
         raise NotRun("not run yet: chapter 06 needs more than two Waits")
@@ -560,10 +559,8 @@ def write_claims(run: Path) -> Path:
 
 def markdown(rows: Iterable[dict[str, Any]]) -> str:
     """The ledger as a Markdown table."""
-    lines = [
-        "| No. | Claim | Published | Recomputed | Measured here | Verdict |",
-        "|---|---|---:|---:|---|---|",
-    ]
+    numbers = ("Published", "Recomputed")
+    lines = []
     for row in rows:
         measured = row["why"]
         if row["measured"] is not None:
@@ -574,8 +571,9 @@ def markdown(rows: Iterable[dict[str, Any]]) -> str:
         verdict = f"{_SIGNS[row['verdict']]} {row['verdict']}"
         verdict += ", by construction" if row["built_in"] and row["measured"] is not None else ""
         paper = (_number(row["published"]), _number(row["recomputed"]))
-        lines.append("| " + " | ".join((row["id"], row["claim"], *paper, measured, verdict)) + " |")
-    return "\n".join(lines) + "\n"
+        lines.append((row["id"], row["claim"], *paper, measured, verdict))
+    head = ("No.", "Claim", *numbers, "Measured here", "Verdict")
+    return tables.markdown(head, lines, right=numbers)
 
 
 def _room(piece: Evidence) -> float:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from s1lib import tables
 from s1lib.artifacts import read_json, read_table, write_json
 from s1lib.benchmarks import problems
 from s1lib.decoding import Forcing, Sampling, cells, load_decoder
@@ -244,9 +245,8 @@ def markdown(run: Path) -> str:
         return "This run's world has not been measured: `python -m s1lib fidelity`.\n"
     facts = read_json(run / "fidelity.json")
     rows = table(facts["measured"])
-    lines = [rows.columns, ["---"] * rows.shape[1], *rows.to_numpy()]
     said = f"{facts['questions']} questions for each benchmark, {facts['dtype']}, {facts['device']}"
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + f"\n{said}.\n"
+    return tables.markdown(rows.columns, rows.to_numpy()) + f"\n{said}.\n"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -166,13 +166,13 @@ def share_of_gain(
     Arguments and interval as in `difference`. Resamples without any gain say nothing about its
     share and are left out; `value` is None if there is no gain at all.
     """
-    levels = [_levels(one) for one in (part, whole, base)]
-    some, most, none = (float(one.mean()) for one in levels)
-    value = 100 * (some - none) / (most - none) if most > none else np.nan
-    means = resampled_levels(levels, seed=seed, families=families)
-    gain = means[:, 1] - means[:, 2]
-    shares = 100 * (means[:, 0] - means[:, 2])[gain > 0] / gain[gain > 0]
-    return estimate(value, levels[0].shape[1], shares, families)
+    return mean_over([[part, whole, base]], brought, seed, [families])
+
+
+def brought(levels: Floats) -> Floats:
+    """The share of a gain in levels [..., (part, whole, base)]; not a number without any gain."""
+    part, whole, base = (levels[..., place] for place in range(3))
+    return 100 * (part - base) / np.where(whole > base, whole - base, np.nan)
 
 
 def mean_over(

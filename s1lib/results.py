@@ -321,18 +321,13 @@ class Facts(dict[str, Any]):
     def gains(self, triples: Sequence[tuple[Run, Run, Run]]) -> list[Gain]:
         """Shares of a gain (part, whole, base) on each benchmark and on the mean of all, which is
         None if the whole gains nothing on one of them."""
-
-        def brought(levels: Floats) -> Floats:
-            part, whole, base = (levels[..., place] for place in range(3))
-            return 100 * (part - base) / np.where(whole > base, whole - base, np.nan)
-
         shares = []
         for runs in triples:
             name, families = runs[0].benchmark, self.families(runs[0].benchmark)
             part, whole, base = (run.right for run in runs)
             found = metrics.share_of_gain(part, whole, base, seed=self._draw, families=families)
             shares.append((name, found))
-        shares.append((MEAN, self._mean_over(triples, brought)))
+        shares.append((MEAN, self._mean_over(triples, metrics.brought)))
         roles: dict[str, Any] = dict(
             zip(("part", "whole", "base"), (run.setting for run in triples[0]), strict=True)
         )

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from s1lib import tables
 from s1lib.artifacts import read_json
 
 RESULTS = Path("results") / "benchmarks.json"
@@ -26,10 +27,7 @@ def markdown(rows: Iterable[dict[str, Any]], names: Iterable[str] = ()) -> str:
     if order:
         chosen = [row for row in rows if row["name"] in order]
         rows = sorted(chosen, key=lambda row: (order.index(row["name"]), -row["ratio"]))
-    lines = [
-        "| Name | Ours | Rival | Rival's rate | Ratio | Measured on |",
-        "|---|---:|---|---:|---:|---|",
-    ]
+    lines = []
     for row in rows:
         ours, theirs = (
             f"{row[side]:,.4g}" if row[side] < 1000 else f"{row[side]:,.0f}"
@@ -44,5 +42,6 @@ def markdown(rows: Iterable[dict[str, Any]], names: Iterable[str] = ()) -> str:
             f"{row['ratio']:.2f}",
             where,
         )
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        lines.append(cells)
+    head = ("Name", "Ours", "Rival", "Rival's rate", "Ratio", "Measured on")
+    return tables.markdown(head, lines, right=("Ours", "Rival's rate", "Ratio"))

@@ -22,6 +22,13 @@ _CURVE = ["origin", "benchmark", "budget", "waits", "thinking_tokens", "value", 
 _METHODS = ["origin", "benchmark", "method", "tokens", "value", "low", "high"]
 
 
+def markdown(head: Iterable[str], rows: Iterable[Iterable[str]], right: Sequence[str] = ()) -> str:
+    """A Markdown table of words; the columns named in `right` are set to the right."""
+    names = list(head)
+    rule = ["---:" if name in right else "---" for name in names]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (names, rule, *rows))
+
+
 # Curves -------------------------------------------------------------------------------
 
 

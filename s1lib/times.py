@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from s1lib import tables
 from s1lib.artifacts import read_json
 
 
@@ -29,8 +30,7 @@ def table(run: Path) -> str:
         )
     rows.append(("**all**", f"**{duration(total)}**", "", "", ""))
     head = ("Chapter", "Time", "Device", "Date", "Versions")
-    lines = [head, ("---", "---:", "---", "---", "---"), *rows]
-    return "".join("| " + " | ".join(cells) + " |\n" for cells in lines)
+    return tables.markdown(head, rows, right=("Time",))
 
 
 def seconds(run: Path, number: str) -> float | None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 
+from s1lib import tables
 from s1lib.artifacts import RunError, read_json, read_table, write_json, write_table
 from s1lib.benchmarks import problems
 from s1lib.chat import load_tokenizer, model_path
@@ -181,19 +182,17 @@ def markdown(folder: Path = FOLDER) -> str:
     rows = table(folder)
     if rows.empty:
         return "No world has been measured: `python -m s1lib worlds`.\n"
-    lines = [rows.columns, ["---"] * rows.shape[1], *rows.fillna("–").to_numpy()]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return tables.markdown(rows.columns, rows.fillna("–").to_numpy())
 
 
 def ledgers(rows: list[dict[str, Any]], folder: Path = FOLDER) -> str:
     """A Markdown table of the claims in the world before this one, and in the run of `rows`."""
-    said = ["| No. | Claim | In the first world | Here |\n|---|---|---|---|\n"]
     kept = folder / "first.json"
-    before = {one["id"]: one for one in read_json(kept)} if kept.is_file() else {}
-    for now in rows:
-        both = [_verdict(before[now["id"]]) if now["id"] in before else "–", _verdict(now)]
-        said.append(f"| {now['id']} | {now['claim']} | {' | '.join(both)} |\n")
-    return "".join(said)
+    before = {one["id"]: _verdict(one) for one in read_json(kept)} if kept.is_file() else {}
+    return tables.markdown(
+        ("No.", "Claim", "In the first world", "Here"),
+        ((now["id"], now["claim"], before.get(now["id"], "–"), _verdict(now)) for now in rows),
+    )
 
 
 def _verdict(row: dict[str, Any]) -> str:
