@@ -14,7 +14,7 @@ book: setup  ## run every notebook on PROFILE (laptop) and build the site
 	@$(RUN) python -m s1lib run --profile $(PROFILE) --site
 
 test: setup  ## run all tests, the whole smoke book among them
-	@$(RUN) python -m pytest
+	@$(RUN) python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 rehearse: setup  ## run all chapters of the cluster profiles, small, on this machine
 	@$(RUN) python -m pytest -s -m rehearsal tests/test_rehearsal.py
