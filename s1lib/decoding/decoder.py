@@ -123,7 +123,7 @@ class Decoder(ABC):
         sampling: Sampling = GREEDY,
         *,
         stop: Sequence[int] = (),
-        each: Callable[[Generation], object] = lambda one: None,
+        each: Callable[[Generation], object] | None = None,
         **tags: Any,
     ) -> list[Generation]:
         """Decode each problem `sampling.samples` times, in the order of problems.
@@ -137,16 +137,7 @@ class Decoder(ABC):
         exam = self.exam(problems)
         forcing, jobs = self.jobs(exam, forcing, sampling, stop)
         fields = {**self.fields(forcing, sampling), **tags}
-
-        def results(job: Job, done: Machine) -> Iterator[tuple[Order, Generation]]:
-            one = exam[job.problem]
-            own = {"benchmark": one.benchmark, **fields}
-            row = self.generation(done, one.id, job.sample, own)
-            each(row)
-            yield (0, job.problem, job.sample), row
-
-        with self._kept(exam, [sampling.samples, fields, sorted(stop)]) as kept:
-            return self._collect(kept, jobs, sampling, results)
+        return self._collect(exam, jobs, sampling, [fields], [sorted(stop)], each)
 
     def sweep(
         self,
@@ -176,16 +167,7 @@ class Decoder(ABC):
                     stream = key(sampling.seed, exam[index].id, sample)
                     jobs.append(Job(new(trunk), index, sample, stream, branches))
         fields = [{**self.fields(cell, sampling), **tags} for cell in cells]
-
-        def results(job: Job, done: Machine) -> Iterator[tuple[Order, Generation]]:
-            problem = exam[job.problem]
-            for place, one in job.branches.finish() if job.branches else []:
-                own = {"benchmark": problem.benchmark, **fields[place]}
-                row = self.generation(one, problem.id, job.sample, own)
-                yield (place, job.problem, job.sample), row
-
-        with self._kept(exam, [sampling.samples, *fields]) as kept:
-            return self._collect(kept, jobs, sampling, results)
+        return self._collect(exam, jobs, sampling, fields)
 
     # --- what a method needs that decodes in a way of its own (tree search) ---------------------
 
@@ -273,6 +255,7 @@ class Decoder(ABC):
         prompt, opening, thinking, closing, answer_ids = roles
         forced_end = done.thinking_end in ("budget", "window")
         spoken = done.marks.final[len(done.marks.closing) :] if forced_end else ()
+        said = self.tokenizer.decode([*spoken, *answer_ids], skip_special_tokens=True)
         return Generation(
             name,
             prompt,
@@ -285,12 +268,50 @@ class Decoder(ABC):
             thinking_end=done.thinking_end,
             answer_end=done.answer_end,
             sampled=len(done.sampled),
-            text=self._text((*spoken, *answer_ids)),
+            text=str(said).strip(),
             sample=sample,
             **fields,
         )
 
     # --- shared by both -------------------------------------------------------------------------
+
+    def _collect(
+        self,
+        exam: list[Problem],
+        jobs: list[Job],
+        sampling: Sampling,
+        fields: list[dict[str, Any]],
+        asked: Sequence[Any] = (),
+        each: Callable[[Generation], object] | None = None,
+    ) -> list[Generation]:
+        """Run the jobs that are not kept. `fields` are those of each cell (of one, without a
+        sweep); with them, `asked` is what else the call depends on."""
+        with self._kept(exam, [sampling.samples, *fields, *asked]) as kept:
+            known = kept.read() if kept else {}
+            found = list(known.items())
+            start, self.paid = time.perf_counter(), 0
+            shown = bar("decode", len(jobs), unit="run")
+            left = [job for job in jobs if not all(place in known for place in _places(job))]
+            shown.update(len(jobs) - len(left))
+            try:
+                for job, done in self.run(left, sampling) if left else ():
+                    rows = self._rows(exam[job.problem], job, done, fields)
+                    new = [(place, row) for place, row in rows if place not in known]
+                    if each:
+                        for _, row in new:
+                            each(row)
+                    if kept:
+                        kept.add(new)
+                    found += new
+                    shown.update(bool(new))
+                    self.speed = self.paid / (time.perf_counter() - start)
+                    shown.set_postfix_str(f"{self.speed:,.0f} tokens/s", refresh=False)
+            except Exception as error:  # out of memory, an engine that died: keep what is done
+                why = str(error) if isinstance(error, RunError) else f"decoding failed: {error!r}"
+                raise DecodeError(why, _in_order(found)) from error
+            finally:
+                shown.close()
+            return _in_order(found)
 
     def _kept(
         self, exam: list[Problem], settings: list[Any]
@@ -302,34 +323,14 @@ class Decoder(ABC):
         names = [[one.benchmark, one.id] for one in exam]
         return Kept(self.keep, [self.weights, prompts, names, *settings])
 
-    def _collect(
-        self,
-        kept: Kept | None,
-        jobs: list[Job],
-        sampling: Sampling,
-        results: Callable[[Job, Machine], Iterable[tuple[Order, Generation]]],
-    ) -> list[Generation]:
-        known = kept.read() if kept else {}
-        found = list(known.items())
-        start, self.paid = time.perf_counter(), 0
-        shown = bar("decode", len(jobs), unit="run")
-        left = [job for job in jobs if not all(place in known for place in _places(job))]
-        shown.update(len(jobs) - len(left))
-        try:
-            for job, done in self.run(left, sampling) if left else ():
-                new = [pair for pair in results(job, done) if pair[0] not in known]
-                if kept:
-                    kept.add(new)
-                found += new
-                shown.update(bool(new))
-                self.speed = self.paid / (time.perf_counter() - start)
-                shown.set_postfix_str(f"{self.speed:,.0f} tokens/s", refresh=False)
-        except Exception as error:  # out of memory, an engine that died: keep what is done
-            why = str(error) if isinstance(error, RunError) else f"decoding failed: {error!r}"
-            raise DecodeError(why, _in_order(found)) from error
-        finally:
-            shown.close()
-        return _in_order(found)
+    def _rows(
+        self, problem: Problem, job: Job, done: Machine, fields: list[dict[str, Any]]
+    ) -> Iterator[tuple[Order, Generation]]:
+        """What a finished machine completes: its generation, or with branches all or none."""
+        for cell, one in job.branches.finish() if job.branches else [(0, done)]:
+            own = {"benchmark": problem.benchmark, **fields[cell]}
+            row = self.generation(one, problem.id, job.sample, own)
+            yield (cell, job.problem, job.sample), row
 
     def _new(
         self, prompt: Sequence[int], index: int, found: Marks, limit: int
@@ -358,14 +359,11 @@ class Decoder(ABC):
     def _limit(self, forcing: Forcing | None, sampling: Sampling) -> int:
         return self.limit(sampling) if forcing else sampling.max_new_tokens or self.window
 
-    def _text(self, ids: Sequence[int]) -> str:
-        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
-
     def _split(self, ids: list[int], start: int) -> list[int]:
         """Where roles begin in what a model wrote without forcing, delimiters if it wrote any."""
-        opening, closing = self._delimiters
+        opening, closing, newline = self._delimiters
         thinking = start + len(opening)
-        if closing and opening and opens(ids[:start], opening, self._newline):
+        if closing and opening and opens(ids[:start], opening, newline):
             thinking = start  # the prompt has opened it
         elif not closing or tuple(ids[start:thinking]) != opening:
             return [start, start, start, start, len(ids)]
@@ -375,16 +373,13 @@ class Decoder(ABC):
         return [start, thinking, stop, stop + len(closing), len(ids)]
 
     @cached_property
-    def _newline(self) -> tuple[int, ...]:
-        return encode(self.tokenizer, "\n")
-
-    @cached_property
-    def _delimiters(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def _delimiters(self) -> list[tuple[int, ...]]:
+        """What opens and closes thinking, and a newline; empty where the tokenizer has no such."""
         try:
-            think, answer = self.delimiters.think, self.delimiters.answer
-            return encode(self.tokenizer, think), encode(self.tokenizer, answer)
+            strings = (self.delimiters.think, self.delimiters.answer, "\n")
+            return [encode(self.tokenizer, string) for string in strings]
         except RunError:
-            return (), ()
+            return [(), (), ()]
 
 
 def _places(job: Job) -> list[Order]:
