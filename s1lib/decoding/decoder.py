@@ -20,7 +20,7 @@ from s1lib.benchmarks import Problem
 from s1lib.chat import Delimiters, delimiters_of, prompt_ids
 from s1lib.decoding.draw import key
 from s1lib.decoding.forcing import Forcing, Machine, Marks, Plain, auto_budget, machine, opens
-from s1lib.decoding.jobs import Job
+from s1lib.decoding.jobs import Done, Job
 from s1lib.decoding.kept import Kept, Order
 from s1lib.decoding.marks import encode, marks
 from s1lib.decoding.record import Generation, config_hash
@@ -30,7 +30,6 @@ from s1lib.progress import bar
 
 Prompt = Sequence[int] | str | Sequence[Mapping[str, str]]  # token ids, a question, messages
 Problems = Sequence[Problem | Prompt]
-Done = tuple[Job, Machine]
 TAIL = 16  # tokens at the end of a prompt, where a template may close thinking
 _ALIVE: WeakSet[Decoder] = WeakSet()
 
@@ -55,10 +54,11 @@ class Decoder(ABC):
     `delimiters` say how its thinking opens and ends, for every call; None finds those that the
     tokenizer has tokens for (`s1lib.chat.delimiters_of`). `ends` are the model's own ends of
     sequence, beside the tokenizer's. `window` is the context length in tokens, `answer_tokens` the
-    answer's limit where a call gives none. After a call, `paid` is the number of tokens that it
-    sampled (shared ones once), `speed` how many of them a second. With a
-    folder in `keep` generations are kept there as they end (`s1lib.decoding.kept`), and the same
-    call again decodes only what is missing; `weights` says which weights they are from.
+    answer's limit where a call gives none, `rows` how many run side by side at most. After a call,
+    `paid` is the number of tokens that it sampled (shared ones once), `speed` how many of them a
+    second. With a folder in `keep` generations are kept there as they end (`s1lib.decoding.kept`),
+    and the same call again decodes only what is missing; `weights` says which weights they are
+    from.
     """
 
     keep: Path | None = None
@@ -70,12 +70,13 @@ class Decoder(ABC):
         tokenizer: PreTrainedTokenizerBase,
         window: int,
         answer_tokens: int,
+        rows: int = 64,
         ends: Sequence[int] = (),
         delimiters: Delimiters | None = None,
         config: dict[str, Any] | None = None,
     ) -> None:
         self.name, self.tokenizer = name, tokenizer
-        self.window, self.answer_tokens = window, answer_tokens
+        self.window, self.answer_tokens, self.rows = window, answer_tokens, rows
         self.ends, self.config = tuple(ends), config or {}
         self.delimiters = delimiters or delimiters_of(tokenizer)
         self.speed, self.paid = 0.0, 0

@@ -23,7 +23,7 @@ from s1lib.artifacts import RunError
 from s1lib.decoding.draw import draw, uniform
 from s1lib.decoding.forcing import DONE, GO_ON, Machine, Move
 from s1lib.decoding.hooks import Hooks
-from s1lib.decoding.jobs import Job
+from s1lib.decoding.jobs import Done, Job
 from s1lib.decoding.network import BLOCK, Chunk, Network
 from s1lib.decoding.prefixes import Prefixes
 from s1lib.decoding.sampling import GREEDY, Sampling
@@ -76,7 +76,7 @@ class Engine:
             self.seen = torch.zeros(shape, dtype=torch.bool, device=network.device)
         self.sampled = self.steps = 0
 
-    def run(self, jobs: list[Job]) -> Iterator[tuple[Job, Machine]]:
+    def run(self, jobs: list[Job]) -> Iterator[Done]:
         """Decode all jobs; yields each finished machine, a branch's with the trunk's job."""
         self.begin(jobs)
         while self.busy:
@@ -97,7 +97,7 @@ class Engine:
     def busy(self) -> bool:
         return bool(self.queue or self.rows)
 
-    def advance(self) -> Iterator[tuple[Job, Machine]]:
+    def advance(self) -> Iterator[Done]:
         """One token for each row, after new ones were let in; yields what is done."""
         yield from self._admit(self.queue)
         if self.rows:
@@ -105,7 +105,7 @@ class Engine:
 
     # --- rows come and go -----------------------------------------------------------------------
 
-    def _admit(self, queue: deque[Job]) -> Iterator[tuple[Job, Machine]]:
+    def _admit(self, queue: deque[Job]) -> Iterator[Done]:
         fresh = 0
         while len(self.rows) < self.size and fresh < PREFILL:
             if queue:
@@ -191,7 +191,7 @@ class Engine:
 
     # --- one token for each row -----------------------------------------------------------------
 
-    def _step(self) -> Iterator[tuple[Job, Machine]]:
+    def _step(self) -> Iterator[Done]:
         live = len(self.rows)
         self._make_room(int(self.length[:live].max()) + 1)
         tokens = self._sample(live)
@@ -252,7 +252,7 @@ class Engine:
         stop = self.hooks.stop
         return [i for i, row in enumerate(self.rows) if stop and stop(*_new(row))]
 
-    def _ask(self, indices: np.ndarray, ended: set[int]) -> Iterator[tuple[Job, Machine]]:
+    def _ask(self, indices: np.ndarray, ended: set[int]) -> Iterator[Done]:
         gone = []
         for index in indices.tolist():
             row = self.rows[index]
@@ -268,9 +268,7 @@ class Engine:
         for index in reversed(gone):
             self._leave(index)
 
-    def _settle(
-        self, index: int, move: Move, thought: bool
-    ) -> Generator[tuple[Job, Machine], None, bool]:
+    def _settle(self, index: int, move: Move, thought: bool) -> Generator[Done, None, bool]:
         """Yield what is done; turn to what is waiting. False if the row has nothing left."""
         row = self.rows[index]
         if self.prefixes and row.machine.paused:

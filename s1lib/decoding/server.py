@@ -25,17 +25,16 @@ import openai
 from transformers import PreTrainedTokenizerBase
 
 from s1lib.artifacts import RunError
-from s1lib.chat import Delimiters, delimiters_of, load_tokenizer, model_path
+from s1lib.chat import delimiters_of, load_tokenizer, model_path
 from s1lib.decoding.ask import told
 from s1lib.decoding.decoder import Decoder
 from s1lib.decoding.forcing import Machine, Move
-from s1lib.decoding.jobs import Job, one_id_stops
+from s1lib.decoding.jobs import Done, Job, one_id_stops
 from s1lib.decoding.requests import request, take
 from s1lib.decoding.sampling import Sampling
 from s1lib.profile import load_profile
 from s1lib.streams import Closed, Stream, read
 
-Done = tuple[Job, Machine]
 ADDRESS = "http://localhost:8000/v1"
 TRIES = 6
 PAUSE = 0.5  # seconds before the second try; doubles with every further one
@@ -50,8 +49,8 @@ class ServerDecoder(Decoder):
     `url` is the address up to `/v1`; without it `S1_SERVER` in the environment, or this machine.
     Several addresses, parted by spaces, are servers of different models, and the one that serves
     this model is asked. A key, if the server wants one, is read from `S1_SERVER_KEY` at the time
-    of the call. `rows` bounds the requests in flight. `beyond` are ids in the model's padded
-    vocabulary that the tokenizer does not know: they are never sampled.
+    of the call. `beyond` are ids in the model's padded vocabulary that the tokenizer does not know:
+    they are never sampled. `settings` are those of `Decoder`; `rows` bounds the requests in flight.
     """
 
     def __init__(
@@ -59,29 +58,16 @@ class ServerDecoder(Decoder):
         name: str,
         tokenizer: PreTrainedTokenizerBase,
         *,
-        window: int,
-        answer_tokens: int,
-        rows: int = 64,
         dtype: str = "",
         url: str = "",
-        ends: Sequence[int] = (),
-        delimiters: Delimiters | None = None,
         beyond: Sequence[int] = (),
+        **settings: Any,
     ) -> None:
-        super().__init__(
-            name,
-            tokenizer,
-            window,
-            answer_tokens,
-            ends,
-            delimiters,
-            {"dtype": dtype, "at": "server"},
-        )
+        super().__init__(name, tokenizer, config={"dtype": dtype, "at": "server"}, **settings)
         self.urls = addresses(url)
-        self.url = self.urls[0]
-        self.rows, self.beyond = rows, tuple(beyond)
+        self.url, self.beyond = self.urls[0], tuple(beyond)
 
-    def run(self, jobs: list[Job], sampling: Sampling) -> Iterator[tuple[Job, Machine]]:
+    def run(self, jobs: list[Job], sampling: Sampling) -> Iterator[Done]:
         """The coroutines run in a thread, since a notebook has an event loop of its own."""
         for job in jobs:
             one_id_stops(job.machine)
