@@ -106,13 +106,8 @@ def _torch(name: str, settings: dict[str, Any], device: str = "", **options: Any
 
     from s1lib.decoding.local import TorchDecoder
 
-    tokenizer: Any
-    if "gguf_file" in options:
-        from transformers import AutoTokenizer
-
-        tokenizer = AutoTokenizer.from_pretrained(model_path(name), gguf_file=options["gguf_file"])
-    else:
-        tokenizer = load_tokenizer(name)
+    file = {key: options[key] for key in options.keys() & {"gguf_file"}}
+    tokenizer = load_tokenizer(name, **file)
     dtype = settings.pop("dtype")
     kind = dtype if dtype == "auto" else getattr(torch, dtype)
     model: Any = AutoModelForCausalLM.from_pretrained(model_path(name), dtype=kind, **options)
