@@ -7,7 +7,7 @@ import itertools
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -15,7 +15,7 @@ from weakref import WeakSet
 
 from transformers import PreTrainedTokenizerBase
 
-from s1lib.artifacts import RunError
+from s1lib.artifacts import RunError, fingerprint
 from s1lib.benchmarks import Problem
 from s1lib.chat import Delimiters, delimiters_of, prompt_ids
 from s1lib.decoding.draw import key
@@ -23,7 +23,7 @@ from s1lib.decoding.forcing import Forcing, Machine, Marks, Plain, auto_budget, 
 from s1lib.decoding.jobs import Done, Job
 from s1lib.decoding.kept import Kept, Order
 from s1lib.decoding.marks import encode, marks
-from s1lib.decoding.record import Generation, config_hash
+from s1lib.decoding.record import Generation
 from s1lib.decoding.sampling import GREEDY, Sampling
 from s1lib.decoding.sweep import Branches, Cell, alike, trunks
 from s1lib.progress import bar
@@ -222,16 +222,16 @@ class Decoder(ABC):
 
     def fields(self, forcing: Forcing | None, sampling: Sampling) -> dict[str, Any]:
         """Fields of `Generation` that follow from the settings of a call."""
-        config = config_hash(
-            model=self.name,
-            window=self.window,
-            limit=self._limit(forcing, sampling),
-            forcing=forcing,
-            delimiters=self.delimiters,
-            sampling=replace(sampling, samples=1, max_new_tokens=None),
+        asked = {
+            "model": self.name,
+            "window": self.window,
+            "limit": self._limit(forcing, sampling),
+            "forcing": asdict(forcing) if forcing else None,
+            "delimiters": asdict(self.delimiters),
+            "sampling": asdict(replace(sampling, samples=1, max_new_tokens=None)),
             **self.config,
-        )
-        tags: dict[str, Any] = {"model": self.name, "config": config}
+        }
+        tags: dict[str, Any] = {"model": self.name, "config": fingerprint(asked)}
         tags |= {"temperature": sampling.temperature, "seed": sampling.seed}
         if forcing is None:
             return {**tags, "method": "plain", "protocol": ""}

@@ -142,6 +142,8 @@ class Machine:
         self.answer_start = -1
         self._fresh = self._round = self.thinking_start
         self._room = self._room_for_thinking(index)
+        budget = forcing.budget
+        self._most = self._room if budget is None else min(budget, self._room)
 
     def _room_for_thinking(self, index: int) -> int:
         around = self.thinking_start + len(self.marks.newline) + len(self.marks.final)
@@ -205,8 +207,7 @@ class Machine:
     def max_tokens(self) -> int:
         """How many tokens, no stop token among them, can be sampled up to the next count's end."""
         if self.phase == "thinking":
-            budget = self.forcing.budget
-            return (self._room if budget is None else min(budget, self._room)) - self.thought
+            return self._most - self.thought
         return min(self.answer_tokens, self.window - self.answer_start) - (
             len(self.ids) - self.answer_start
         )
@@ -219,10 +220,8 @@ class Machine:
     @property
     def longest(self) -> int:
         """An upper bound of `len(ids)`, for whoever allocates memory."""
-        budget = self.forcing.budget
-        thinking = self._room if budget is None else min(budget, self._room)
         around = self.thinking_start + len(self.marks.newline) + len(self.marks.final)
-        return min(self.window, around + thinking + self.answer_tokens)
+        return min(self.window, around + self._most + self.answer_tokens)
 
     @property
     def min_tokens(self) -> int:
