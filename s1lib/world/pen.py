@@ -27,7 +27,8 @@ class Pen:
 
         With `wanted` the line ends in what it says of that value, `yes` or `no`.
         """
-        self.say(f"{label}{sum_} = {value}" + _verdict(value, wanted))
+        verdict = "" if wanted is None else ", yes" if wanted(value) else ", no"
+        self.say(f"{label}{sum_} = {value}{verdict}")
         return value
 
     def rest(
@@ -54,7 +55,3 @@ class Pen:
     def minds(self) -> bool:
         """Whether a condition that is easily forgotten is thought of."""
         return not self.hasty
-
-
-def _verdict(value: int, wanted: Callable[[int], bool] | None) -> str:
-    return "" if wanted is None else ", yes" if wanted(value) else ", no"
