@@ -159,17 +159,14 @@ def _sampling(
         return any(bool(one(row(problem, new), None)) for one in criteria)
 
     ask = stop if criteria else None
-    if len(known) < len(processors) or known.keys() - _KNOWN or _ignores_prompt(known):
+    penalty = known.get("RepetitionPenaltyLogitsProcessor")
+    own = bool(getattr(penalty, "prompt_ignore_length", None))  # ours counts the prompt, too
+    if len(known) < len(processors) or known.keys() - _KNOWN or own:
         return Sampling(**settings, **limit), Hooks(process, ask)
     for kind, one in known.items():
         theirs, ours = _KNOWN[kind]
         settings[ours] = getattr(one, theirs)
     return Sampling(**settings, **limit), Hooks(stop=ask)
-
-
-def _ignores_prompt(known: dict[str, Any]) -> bool:
-    penalty = known.get("RepetitionPenaltyLogitsProcessor")
-    return bool(getattr(penalty, "prompt_ignore_length", None))
 
 
 def _streamed(tokens: Iterable[tuple[int, bool]], streamer: Any) -> tuple[int, ...]:

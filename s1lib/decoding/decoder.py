@@ -368,10 +368,10 @@ class Decoder(ABC):
             thinking = start  # the prompt has opened it
         elif not closing or tuple(ids[start:thinking]) != opening:
             return [start, start, start, start, len(ids)]
-        stop = _find(ids, closing, thinking)
-        if stop < 0:
-            return [start, thinking, len(ids), len(ids), len(ids)]
-        return [start, thinking, stop, stop + len(closing), len(ids)]
+        for stop in range(thinking, len(ids) - len(closing) + 1):
+            if tuple(ids[stop : stop + len(closing)]) == closing:
+                return [start, thinking, stop, stop + len(closing), len(ids)]
+        return [start, thinking, len(ids), len(ids), len(ids)]
 
     @cached_property
     def _delimiters(self) -> list[tuple[int, ...]]:
@@ -391,8 +391,3 @@ def _places(job: Job) -> list[Order]:
 
 def _in_order(found: list[tuple[Order, Generation]]) -> list[Generation]:
     return [one for _, one in sorted(found, key=lambda pair: pair[0])]
-
-
-def _find(ids: list[int], part: tuple[int, ...], start: int) -> int:
-    places = range(start, len(ids) - len(part) + 1)
-    return next((i for i in places if tuple(ids[i : i + len(part)]) == part), -1)

@@ -161,20 +161,14 @@ def _read(text: str) -> Any:
         opens, inside, closes = brackets
         parts = [part for part in split(inside, "[,;]") if part.strip()]
         if opens == "(" and len(parts) > 1 and text.count(r"\pm") == 1:
-            return Many([_read(text) for text in _with_either_sign(text)])
+            signs = (("+", "-"), ("-", "+"))
+            return Many([_read(text.replace(r"\pm", a).replace(r"\mp", b)) for a, b in signs])
         if opens == "{" and len(parts) > 1:
             opens, closes = r"\{", r"\}"
         if opens == r"\{" or len(parts) > 1:
             return Many(_flat([_read(part) for part in parts]), opens, closes)
         return _read(inside)
     return _measure(text)
-
-
-def _with_either_sign(text: str) -> tuple[str, str]:
-    return (
-        text.replace(r"\pm", "+").replace(r"\mp", "-"),
-        text.replace(r"\pm", "-").replace(r"\mp", "+"),
-    )
 
 
 def _number(thousands: re.Match[str]) -> str:
