@@ -86,13 +86,10 @@ class Marks:
         """Ids that may not be sampled while `Machine.min_tokens` is above zero."""
         return self.ends | {stop[0] for stop in self.stops}
 
-    def opened(self, prompt: Sequence[int]) -> bool:
-        """Whether a prompt ends in the opening, as that of a template which opens thinking."""
-        return opens(prompt, self.opening, self.newline)
-
 
 def opens(prompt: Sequence[int], opening: Sequence[int], newline: Sequence[int]) -> bool:
-    """Whether `prompt` ends in `opening` (not empty), with or without `newline`."""
+    """Whether `prompt` ends in `opening` (not empty), with or without `newline`, as that of a
+    template which opens thinking."""
     ends = [list(opening), [*opening, *newline]]
     return len(opening) > 0 and any(list(prompt[-len(end) :]) == end for end in ends)
 
@@ -137,7 +134,8 @@ class Machine:
         self.ignored: list[int] = []
         self.thinking_end = self.answer_end = ""
         self.prompt_stop = len(prompt)
-        self.opening = () if not forcing.steps and marks.opened(prompt) else marks.opening
+        opened = not forcing.steps and opens(prompt, marks.opening, marks.newline)
+        self.opening = () if opened else marks.opening
         self.thinking_start = self.thinking_stop = self.prompt_stop + len(self.opening)
         self.answer_start = -1
         self._fresh = self._round = self.thinking_start

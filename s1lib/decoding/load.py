@@ -42,9 +42,7 @@ def load_decoder(
     settings: dict[str, Any] = {"window": 0, "answer_tokens": 256, "rows": 64}
     settings["dtype"] = "float32" if backend == "torch" else "auto"
     if book is not None:
-        ours = book.evaluation
-        settings |= {"window": ours.window, "answer_tokens": ours.answer_tokens}
-        settings |= {"rows": ours.rows, "dtype": ours.dtype}
+        settings = {key: getattr(book.evaluation, key) for key in settings}
     settings |= {key: value for key, value in given.items() if value}
     settings["delimiters"] = delimiters
     if backend == "torch":

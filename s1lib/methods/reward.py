@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,11 +33,7 @@ _UNKNOWN: Estimate = {"value": None, "n": 0, "ci95": None}
 
 Floats = NDArray[np.float64]
 Sequences = Sequence[Sequence[int]]
-
-
-class Reward(Protocol):
-    def __call__(self, traces: Sequences) -> Floats:
-        """Rewards, shape [traces]; higher is more promising."""
+Reward = Callable[[Sequences], Floats]  # rewards, shape [traces]; higher is more promising
 
 
 class RewardModel:
