@@ -106,7 +106,7 @@ class VllmDecoder(Decoder):
                 if not output.finished:
                     continue
                 job, machine = running.pop(output.request_id)
-                self.paid += take(machine, output.outputs[0].token_ids)[1]
+                self.paid += take(machine, output.outputs[0].token_ids)
                 following = [machine]
                 if job.branches and machine is job.machine and machine.phase != "thinking":
                     following = job.branches(machine)
