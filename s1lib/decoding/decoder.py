@@ -156,7 +156,7 @@ class Decoder(ABC):
         exam = self.exam(problems)
         asked = [one.prompt for one in exam]
         first = alike(cells)[0]
-        found, limit = self.marks(first), self._limit(first, sampling)
+        found, limit = self.marks(first), self.limit(first, sampling)
         self._still_open(exam, first)
         wanted = [self._with_budget(cell, asked, found) or cell for cell in cells]
         jobs = []
@@ -204,7 +204,7 @@ class Decoder(ABC):
         found = self.marks(forcing, stop)
         self._still_open(exam, forcing)
         forcing = self._with_budget(forcing, asked, found)
-        limit = self._limit(forcing, sampling)
+        limit = self.limit(forcing, sampling)
         return forcing, [
             Job(
                 self._new(one.prompt, index, found, limit)(forcing),
@@ -216,16 +216,16 @@ class Decoder(ABC):
             for sample in range(sampling.samples)
         ]
 
-    def limit(self, sampling: Sampling) -> int:
-        """The most tokens of an answer after thinking."""
-        return sampling.max_new_tokens or self.answer_tokens
+    def limit(self, forcing: Forcing | None, sampling: Sampling) -> int:
+        """The most tokens of an answer after thinking, or without forcing of all."""
+        return sampling.max_new_tokens or (self.answer_tokens if forcing else self.window)
 
     def fields(self, forcing: Forcing | None, sampling: Sampling) -> dict[str, Any]:
         """Fields of `Generation` that follow from the settings of a call."""
         asked = {
             "model": self.name,
             "window": self.window,
-            "limit": self._limit(forcing, sampling),
+            "limit": self.limit(forcing, sampling),
             "forcing": asdict(forcing) if forcing else None,
             "delimiters": asdict(self.delimiters),
             "sampling": asdict(replace(sampling, samples=1, max_new_tokens=None)),
@@ -356,9 +356,6 @@ class Decoder(ABC):
         if forcing is None or forcing.protocol == "paper" or forcing.budget is not None:
             return forcing
         return replace(forcing, budget=auto_budget(prompts, found, self.window))
-
-    def _limit(self, forcing: Forcing | None, sampling: Sampling) -> int:
-        return self.limit(sampling) if forcing else sampling.max_new_tokens or self.window
 
     def _split(self, ids: list[int], start: int) -> list[int]:
         """Where roles begin in what a model wrote without forcing, delimiters if it wrote any."""

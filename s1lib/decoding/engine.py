@@ -25,7 +25,7 @@ from s1lib.decoding.forcing import DONE, GO_ON, Machine, Move
 from s1lib.decoding.hooks import Hooks
 from s1lib.decoding.jobs import Done, Job
 from s1lib.decoding.network import BLOCK, Chunk, Network
-from s1lib.decoding.prefixes import Prefixes
+from s1lib.decoding.prefixes import Prefixes, shared
 from s1lib.decoding.sampling import GREEDY, Sampling
 
 NEVER = np.iinfo(np.int64).max
@@ -150,8 +150,8 @@ class Engine:
         return index
 
     def _fork(self, source: int, target: int) -> None:
-        shared = _shared(self.rows[source].ids, self.rows[target].ids)
-        self.fed[target] = min(shared, self.fed[source])
+        same = shared(self.rows[source].ids, self.rows[target].ids)
+        self.fed[target] = min(same, self.fed[source])
         self.network.copy(source, target, int(self.fed[target]))
 
     def _expect(self, index: int) -> None:
@@ -281,7 +281,7 @@ class Engine:
             yield row.job, row.machine
         while move.done and row.waiting:
             row.machine = row.waiting.pop()
-            self.fed[index] = min(self.fed[index], _shared(row.ids, row.machine.ids))
+            self.fed[index] = min(self.fed[index], shared(row.ids, row.machine.ids))
             move = DONE if row.machine.phase == "done" else GO_ON
             if move.done:
                 yield row.job, row.machine
@@ -301,11 +301,3 @@ class Engine:
 def _new(row: Row) -> tuple[int, list[int]]:
     """A row's problem, and its ids after the prompt."""
     return row.job.problem, row.machine.ids[row.machine.prompt_stop :] + row.pending
-
-
-def _shared(first: list[int], second: list[int]) -> int:
-    """Length of the common prefix."""
-    if first[: len(second)] == second:
-        return len(second)
-    pairs = zip(first, second, strict=False)
-    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))

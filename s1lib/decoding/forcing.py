@@ -197,9 +197,8 @@ class Machine:
     @property
     def thought(self) -> int:
         """Thinking tokens so far, forced strings included."""
-        return (len(self.ids) if self.phase == "thinking" else self.thinking_stop) - (
-            self.thinking_start
-        )
+        stop = len(self.ids) if self.phase == "thinking" else self.thinking_stop
+        return stop - self.thinking_start
 
     @property
     def max_tokens(self) -> int:

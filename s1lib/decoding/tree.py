@@ -91,7 +91,8 @@ class Steps:
 
     def root(self, problem: int) -> Stepper:
         """A trace that has not begun."""
-        prompt, limit = self.problems[problem].prompt, self.decoder.limit(self.sampling)
+        prompt = self.problems[problem].prompt
+        limit = self.decoder.limit(self.forcing, self.sampling)
         return Stepper(prompt, self.forcing, self.marks, self.decoder.window, limit, problem)
 
     def advance(self, traces: Iterable[tuple[int, int, Stepper]]) -> Iterator[tuple[int, Stepper]]:
