@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from s1lib.artifacts import RunError, digest
 from s1lib.chat import Delimiters, load_tokenizer, model_path
 from s1lib.decoding.decoder import Decoder
+from s1lib.decoding.jobs import end_ids
 
 if TYPE_CHECKING:
     from s1lib.profile import Profile
@@ -89,8 +90,6 @@ def _config(name: str) -> Any:
 def _ends(name: str) -> list[int]:
     """The ends that the model's generation config names, if it has one."""
     from transformers import GenerationConfig
-
-    from s1lib.decoding.jobs import end_ids
 
     try:
         return end_ids(GenerationConfig.from_pretrained(model_path(name)))
