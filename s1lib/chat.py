@@ -59,13 +59,13 @@ def model_path(name: str) -> str:
     return name
 
 
-def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model; `name` as in `model_path`."""
+def load_tokenizer(name: str, **options: Any) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model; `name` as in `model_path`. `options` go to `from_pretrained`."""
     if name.startswith("world:"):
         return Qwen2Tokenizer.from_pretrained(model_path(name))
     from transformers import AutoTokenizer  # brings torch along: four seconds, where text is all
 
-    return AutoTokenizer.from_pretrained(model_path(name))
+    return AutoTokenizer.from_pretrained(model_path(name), **options)
 
 
 Messages = Sequence[Mapping[str, str]]

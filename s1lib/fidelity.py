@@ -95,10 +95,11 @@ def measure(book: Profile, n: int = 100, samples: int = 8, tries: int = 64) -> N
     drawn = examine(s1, asked, Forcing(), Sampling(1.0, seed=book.seed, samples=samples))
     many = examine(s1, asked[: n // 2], Forcing(), Sampling(1.0, seed=book.seed, samples=tries))
     forced, pool = to_table(grade_record(swept, asked)), to_table(drawn)
+    natural = forced[forced["budget"].isna() & (forced["waits"] == 0)]
     found = {
         **of_base(load_decoder(book.models.base, book), tests),
         **of_budgets(forced, book.evaluation.budgets),
-        "s1": _right(forced[forced["budget"].isna() & (forced["waits"] == 0)]),
+        "s1": _right(natural),
         "overflow": _share(forced[forced["waits"] == waits], "thinking_end", "window"),
         "s1 ratio": [_ratio(part) for _, part in _each(pool)],
         "tells": [_tells(part) for _, part in _each(pool)],
@@ -107,7 +108,6 @@ def measure(book: Profile, n: int = 100, samples: int = 8, tries: int = 64) -> N
         **of_selection(book.run),
     }
     found["ahead"] = [a - b for a, b in zip(found["s1"], found["base"], strict=True)]
-    natural = forced[forced["budget"].isna() & (forced["waits"] == 0)]
     found["brief"] = [
         chat / part["sampled"].mean()
         for chat, (_, part) in zip(found.pop("chat tokens"), _each(natural), strict=True)

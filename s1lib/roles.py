@@ -107,11 +107,13 @@ def student(
             if key not in found and int(key[:8], 16) % parts == part - 1
         }
         if todo:
+            from s1lib.decoding.load import load_decoder
+
             with (
                 Store(folder / f"students-{part}-of-{parts}.sqlite") as store,
                 _every_second(store.put) as keep,
             ):
-                found |= _attempts(decoder(book, name), todo, book, settings, keep)
+                found |= _attempts(load_decoder(name, book), todo, book, settings, keep)
         return [found.get(key) for key in keys]
 
     return attempt
@@ -151,13 +153,6 @@ def classifier(book: Profile) -> Callable[[pd.DataFrame], list[str | None]]:
         return _ask(_hire(book, "classifier", rows), requests, domains.parse, "domains")
 
     return classify
-
-
-def decoder(book: Profile, model: str) -> Decoder:
-    """The decoder of the profile, with a model loaded."""
-    from s1lib.decoding.load import load_decoder
-
-    return load_decoder(model, book)
 
 
 def estimate(book: Profile, role: str, rows: pd.DataFrame) -> Estimate:
@@ -421,7 +416,7 @@ def _to_classify(book: Profile, question: str) -> Request:
 
 def _filed(book: Profile, rows: pd.DataFrame) -> list[str | None]:
     """The areas that a model on this machine names; asked once, since it would say the same."""
-    from s1lib.decoding.sampling import Sampling
+    from s1lib.decoding import Sampling, load_decoder
 
     prompts = [domains.prompt(question) for question in rows["question"]]
     turns = [
@@ -429,7 +424,7 @@ def _filed(book: Profile, rows: pd.DataFrame) -> list[str | None]:
         for system, text in prompts
     ]
     sampling = Sampling(max_new_tokens=book.models.limits.classifier)
-    found = decoder(book, book.models.classifier).generate(turns, None, sampling)
+    found = load_decoder(book.models.classifier, book).generate(turns, None, sampling)
     areas = [domains.parse(one.text) for one in found]
     if found and not any(areas):
         raise RunError(
@@ -439,7 +434,7 @@ def _filed(book: Profile, rows: pd.DataFrame) -> list[str | None]:
     return areas
 
 
-def _labelled(book: Profile, per_source: int = 150) -> tuple[list[str], list[str]]:
+def _labelled(book: Profile) -> tuple[list[str], list[str]]:
     """Labelled questions of the world, drawn apart from the pool."""
     from s1lib.world.sources import SOURCES, rows
 
@@ -447,7 +442,7 @@ def _labelled(book: Profile, per_source: int = 150) -> tuple[list[str], list[str
         raise RunError(
             "the local classifier knows the laptop world: set roles.classifier to claude or student"
         )
-    drawn = [row for name in SOURCES for row in rows(name, per_source, book.seed + 10_007)]
+    drawn = [row for name in SOURCES for row in rows(name, 150, book.seed + 10_007)]
     return [row["question"] for row in drawn], [json.loads(row["metadata"])["msc"] for row in drawn]
 
 

@@ -34,14 +34,7 @@ def markdown(rows: Iterable[dict[str, Any]], names: Iterable[str] = ()) -> str:
             for side in ("ours", "theirs")
         )
         where = f"n = {row['n']:,}, {row['dtype']}, {row['device']}"
-        cells = (
-            f"`{row['name']}`",
-            f"{ours} {row['unit']}",
-            row["rival"],
-            theirs,
-            f"{row['ratio']:.2f}",
-            where,
-        )
-        lines.append(cells)
+        named, ratio = f"`{row['name']}`", f"{row['ratio']:.2f}"
+        lines.append((named, f"{ours} {row['unit']}", row["rival"], theirs, ratio, where))
     head = ("Name", "Ours", "Rival", "Rival's rate", "Ratio", "Measured on")
     return tables.markdown(head, lines, right=("Ours", "Rival's rate", "Ratio"))

@@ -11,7 +11,7 @@ import hostile
 import pytest
 import yaml
 
-from s1lib.grading import compare, extract, grade, parser, read
+from s1lib.grading import compare, extract, grade, parser
 
 PAIRS = yaml.safe_load((Path(__file__).parent / "grading_pairs.yaml").read_text(encoding="utf-8"))
 
@@ -175,35 +175,38 @@ def test_a_reference_that_nobody_can_read_is_undecided():
 
 
 @pytest.mark.parametrize(
-    ("attempt", "answer", "rung"),
+    ("attempt", "answer"),
     [
-        (r"So \boxed{12} or rather \boxed{13}.", "13", "the last box"),
-        (r"$x=\boxed{2}$ or $x=\boxed{3}$", "2, 3", "the last box"),
-        (r"\boxed 7 at first, then \boxed{8}", "8", "the last box"),
-        (r"\boxed{\{1,2\}}", r"\{1,2\}", "the last box"),
-        ("<answer>5</answer>", "5", "the last answer tag"),
-        ("Answer: 4\nNo.\nFinal Answer: 5.", "5", "the last answer line"),
-        ("**Answer:** $17$", "17", "the last answer line"),
-        ("Answer: 12\n\nLet me check that answer: it fits.", "12", "the last answer line"),
-        ("Answer: 1\n<|im_start|>answer\nFinal Answer: 2", "2", "the last answer line"),
-        ("So the answer is 42.", "42", "the last sentence that names an answer"),
+        (r"So \boxed{12} or rather \boxed{13}.", "13"),
+        (r"$x=\boxed{2}$ or $x=\boxed{3}$", "2, 3"),
+        (r"\boxed 7 at first, then \boxed{8}", "8"),
+        (r"\boxed{\{1,2\}}", r"\{1,2\}"),
+        ("<answer>5</answer>", "5"),
+        ("Answer: 4\nNo.\nFinal Answer: 5.", "5"),
+        ("**Answer:** $17$", "17"),
+        ("Answer: 12\n\nLet me check that answer: it fits.", "12"),
+        ("Answer: 1\n<|im_start|>answer\nFinal Answer: 2", "2"),
+        ("So the answer is 42.", "42"),
+        ("\\boxed{1}\n<answer>2</answer>\nAnswer: 3", "1"),
+        ("<answer>2</answer>\nAnswer: 3", "2"),
+        ("Answer: 3\nSo the answer is 4.", "3"),
     ],
 )
-def test_an_answer_is_read_from_the_highest_rung_that_has_one(attempt: str, answer: str, rung: str):
-    assert read(attempt) == (answer, rung)
+def test_an_answer_is_read_from_the_highest_rung_that_has_one(attempt: str, answer: str):
+    assert extract(attempt) == answer
 
 
 @pytest.mark.parametrize(
-    ("attempt", "rung"),
+    "attempt",
     [
-        (r"\boxed{\Delta E}" "\nAnswer: C", "the last answer line"),
-        (r"\boxed{\text{Option C}}", "the last box"),
-        ("I choose (C).", "the last option that is picked"),
-        ("Because of this:\n\n**C**", "the last letter on a line of its own"),
+        r"\boxed{\Delta E}" "\nAnswer: C",
+        r"\boxed{\text{Option C}}",
+        "I choose (C).",
+        "Because of this:\n\n**C**",
     ],
 )
-def test_a_choice_falls_from_rung_to_rung_until_letters_can_be_read(attempt: str, rung: str):
-    assert read(attempt, "choice") == ("C", rung)
+def test_a_choice_falls_from_rung_to_rung_until_letters_can_be_read(attempt: str):
+    assert extract(attempt, "choice") == "C"
 
 
 @pytest.mark.parametrize("attempt", ["", "I do not know.", r"\boxed{", "Answer: ", "42"])
@@ -238,7 +241,7 @@ def test_two_megabytes_of_one_thing_are_read_in_seconds(piece: str):
     text = piece * (2_000_000 // len(piece))
     started = time.monotonic()
     for kind in ("integer", "text", "choice"):
-        read(text, kind)
+        extract(text, kind)
     assert time.monotonic() - started < 30
 
 

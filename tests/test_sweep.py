@@ -47,7 +47,7 @@ def test_a_sweep_equals_separate_runs(decoder, prompts, temperature):
 @pytest.mark.parametrize("protocol", ["paper", "harness"])
 def test_a_grid_equals_separate_runs_in_both_protocols(decoder, prompts, protocol, wait):
     some = prompts[:8]
-    wanted = cells([0, 5, 20], [0, 1, 2], Forcing(wait=wait, protocol=protocol), grid=True)
+    wanted = [Forcing(b, n, wait, protocol=protocol) for b in (0, 5, 20) for n in (0, 1, 2)]
     swept = decoder.sweep(some, wanted)
     assert len(swept) == 8 * 9
 
@@ -107,14 +107,12 @@ def test_the_papers_sweep_is_budgets_then_natural_then_waits():
         (None, 1),
         (None, 4),
     ]
-    grid = cells([64, 16], [1, 0], Forcing(), grid=True)
-    assert [(one.budget, one.waits) for one in grid] == [(16, 0), (64, 0), (16, 1), (64, 1)]
 
 
 def test_the_trunk_is_the_largest_of_both():
-    trunk = trunks(cells([16, 64], [1, 4], Forcing(), grid=True))
+    trunk = trunks([Forcing(16, 4), Forcing(64, 1)])
     assert [(one.budget, one.waits) for one, _ in trunk] == [(64, 4)]
-    harness = trunks(cells([16], [2], Forcing(protocol="harness"), grid=False))
+    harness = trunks(cells([16], [2], Forcing(protocol="harness")))
     assert [(one.waits, places) for one, places in harness] == [(0, [0, 1]), (2, [2])]
 
 

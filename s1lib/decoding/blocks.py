@@ -1,7 +1,7 @@
 """The transformer blocks of a Qwen2 or Llama model over a cache, as one function.
 
 On a CPU it runs as TorchScript: the same kernels in the same order, but no Python between them, so
-that the two lanes (`lanes.py`) do not wait for each other at every operation. TorchScript reads
+that two workers (`workers.py`) do not wait for each other at every operation. TorchScript reads
 annotations as objects, hence no `from __future__ import annotations` here.
 """
 
@@ -55,7 +55,8 @@ def blocks(
         if len(layer.qkv) == 1:
             y = torch.addmm(layer.qkv_bias, y, layer.qkv[0])
         else:
-            y = _products(y, layer.qkv).index_select(1, layer.order) + layer.qkv_bias
+            y = torch.cat([torch.mm(y, part) for part in layer.qkv], 1)
+            y = y.index_select(1, layer.order) + layer.qkv_bias
         # The rotary embedding of q and k (v is multiplied by one) as a complex product
         pairs = torch.view_as_complex(y.float().unflatten(1, [-1, size // 2, 2]))
         y = torch.view_as_real(pairs * angles).flatten(1).to(x.dtype)
@@ -82,10 +83,6 @@ def blocks(
             gate, up = torch.mm(y, layer.gate_up[0]), torch.mm(y, layer.gate_up[1])
         x = torch.addmm(x, F.silu(gate).mul_(up), layer.down)
     return x
-
-
-def _products(x: Tensor, matrices: list[Tensor]) -> Tensor:
-    return torch.cat([torch.mm(x, one) for one in matrices], 1)
 
 
 def _attend_span(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:

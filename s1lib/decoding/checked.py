@@ -1,8 +1,8 @@
 """What the fast path has been checked with: anything else is decoded by the model's own `forward`.
 
-Nothing is taken on trust: each module is of a known class with nothing hung onto it (adapters,
-quantised layers, hooks of an offloaded model), each weight is a plain tensor in one place, and the
-configuration has no switch that this file has not seen.
+Nothing is taken on trust: each module is of the class that a new model has there, with nothing hung
+onto it (adapters, quantised layers, hooks of an offloaded model), each weight is a plain tensor in
+one place, and the configuration has no switch that this file has not seen.
 """
 
 from __future__ import annotations
@@ -32,18 +32,15 @@ class Unknown(Exception):
 
 def check(body: Any, head: Any) -> None:
     """Raise `Unknown` naming what in the blocks `body` or the layer `head` is not known."""
-    family = {qwen2.Qwen2Model: qwen2, llama.LlamaModel: llama}.get(type(body))
-    if family is None:
+    own = {qwen2.Qwen2Model: qwen2.Qwen2Config, llama.LlamaModel: llama.LlamaConfig}
+    if type(body) not in own:
         raise Unknown(type(body).__name__)
-    prefix = "Qwen2" if family is qwen2 else "Llama"
-    expected = {
-        name: getattr(family, prefix + kind) if isinstance(kind, str) else kind
-        for name, kind in _modules(body.config.num_hidden_layers).items()
-    }
+    with torch.device("meta"):
+        fresh = type(body)(body.config)
+    expected = {name: type(part) for name, part in fresh.named_modules()}
     found = dict(body.named_modules())
-    kinds = {name: type(part) for name, part in found.items()}
-    names = kinds.keys() | expected.keys()
-    wrong = {name for name in names if kinds.get(name) != expected.get(name)}
+    names = found.keys() | expected.keys()
+    wrong = {name for name in names if type(found.get(name)) is not expected.get(name)}
     _demand(not wrong, f"a module: {min(wrong, default='')}")
     _demand(type(head) is LINEAR and head.bias is None, "the output layer")
     for name, part in [*found.items(), ("the output layer", head)]:
@@ -56,7 +53,7 @@ def check(body: Any, head: Any) -> None:
         same = part.device == head.weight.device and part.dtype == head.weight.dtype
         _demand(same and part.is_floating_point(), "weights of several kinds or places")
     _demand(head.weight.device.type != "meta", "weights that are elsewhere")
-    _check_settings(body, getattr(family, f"{prefix}Config"))
+    _check_settings(body, own[type(body)])
 
 
 def _check_settings(body: Any, own: Any) -> None:
@@ -67,34 +64,11 @@ def _check_settings(body: Any, own: Any) -> None:
     _demand(not (body.training and config.attention_dropout), "dropout")
     for layer in body.layers:
         attention = layer.self_attn
+        _demand(type(layer.mlp.act_fn) is SiLUActivation, f"hidden_act={config.hidden_act}")
         size = attention.head_dim
         _demand(2 * len(rotary.inv_freq) == size, "a rotary embedding of a part of the head")
         _demand(attention.scaling == size**-0.5, "another scale of attention")
         _demand(getattr(attention, "sliding_window", None) is None, "a sliding window")
-
-
-def _modules(layers: int) -> dict[str, Any]:
-    """Names and classes of all modules; those that are strings follow the family's name."""
-    found: dict[str, Any] = {
-        "": "Model",
-        "embed_tokens": torch.nn.Embedding,
-        "layers": torch.nn.ModuleList,
-        "norm": "RMSNorm",
-        "rotary_emb": "RotaryEmbedding",
-    }
-    for place in range(layers):
-        found |= {
-            f"layers.{place}": "DecoderLayer",
-            f"layers.{place}.self_attn": "Attention",
-            f"layers.{place}.mlp": "MLP",
-            f"layers.{place}.mlp.act_fn": SiLUActivation,
-            f"layers.{place}.input_layernorm": "RMSNorm",
-            f"layers.{place}.post_attention_layernorm": "RMSNorm",
-        }
-        attention, mlp = f"layers.{place}.self_attn", f"layers.{place}.mlp"
-        found |= {f"{attention}.{name}_proj": LINEAR for name in ("q", "k", "v", "o")}
-        found |= {f"{mlp}.{name}_proj": LINEAR for name in ("gate", "up", "down")}
-    return found
 
 
 def _demand(right: bool, what: str) -> None:

@@ -19,6 +19,7 @@ from s1lib.artifacts import RunError
 from s1lib.chat import Delimiters, load_tokenizer
 from s1lib.decoding.forcing import Forcing
 from s1lib.decoding.hooks import Hooks
+from s1lib.decoding.jobs import end_ids
 from s1lib.decoding.load import window_of
 from s1lib.decoding.local import TorchDecoder
 from s1lib.decoding.sampling import Sampling
@@ -94,8 +95,7 @@ def budget_forcing(
             delimiters=delimiters,
             hooks=hooks,
         )
-        ends: Any = generation_config.eos_token_id
-        decoder.ends = tuple([ends] if isinstance(ends, int) else ends or ())
+        decoder.ends = tuple(end_ids(generation_config))
         mask = rest.get("attention_mask")
         keep = torch.ones_like(input_ids) if mask is None else mask
         prompts = [ids[real.bool()].tolist() for ids, real in zip(input_ids, keep, strict=True)]
@@ -159,17 +159,14 @@ def _sampling(
         return any(bool(one(row(problem, new), None)) for one in criteria)
 
     ask = stop if criteria else None
-    if len(known) < len(processors) or known.keys() - _KNOWN or _ignores_prompt(known):
+    penalty = known.get("RepetitionPenaltyLogitsProcessor")
+    own = bool(getattr(penalty, "prompt_ignore_length", None))  # ours counts the prompt, too
+    if len(known) < len(processors) or known.keys() - _KNOWN or own:
         return Sampling(**settings, **limit), Hooks(process, ask)
     for kind, one in known.items():
         theirs, ours = _KNOWN[kind]
         settings[ours] = getattr(one, theirs)
     return Sampling(**settings, **limit), Hooks(stop=ask)
-
-
-def _ignores_prompt(known: dict[str, Any]) -> bool:
-    penalty = known.get("RepetitionPenaltyLogitsProcessor")
-    return bool(getattr(penalty, "prompt_ignore_length", None))
 
 
 def _streamed(tokens: Iterable[tuple[int, bool]], streamer: Any) -> tuple[int, ...]:

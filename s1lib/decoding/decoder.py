@@ -7,7 +7,7 @@ import itertools
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -15,22 +15,21 @@ from weakref import WeakSet
 
 from transformers import PreTrainedTokenizerBase
 
-from s1lib.artifacts import RunError
+from s1lib.artifacts import RunError, fingerprint
 from s1lib.benchmarks import Problem
 from s1lib.chat import Delimiters, delimiters_of, prompt_ids
 from s1lib.decoding.draw import key
 from s1lib.decoding.forcing import Forcing, Machine, Marks, Plain, auto_budget, machine, opens
-from s1lib.decoding.jobs import Job
+from s1lib.decoding.jobs import Done, Job
 from s1lib.decoding.kept import Kept, Order
 from s1lib.decoding.marks import encode, marks
-from s1lib.decoding.record import Generation, config_hash
+from s1lib.decoding.record import Generation
 from s1lib.decoding.sampling import GREEDY, Sampling
 from s1lib.decoding.sweep import Branches, Cell, alike, trunks
 from s1lib.progress import bar
 
 Prompt = Sequence[int] | str | Sequence[Mapping[str, str]]  # token ids, a question, messages
 Problems = Sequence[Problem | Prompt]
-Done = tuple[Job, Machine]
 TAIL = 16  # tokens at the end of a prompt, where a template may close thinking
 _ALIVE: WeakSet[Decoder] = WeakSet()
 
@@ -55,10 +54,11 @@ class Decoder(ABC):
     `delimiters` say how its thinking opens and ends, for every call; None finds those that the
     tokenizer has tokens for (`s1lib.chat.delimiters_of`). `ends` are the model's own ends of
     sequence, beside the tokenizer's. `window` is the context length in tokens, `answer_tokens` the
-    answer's limit where a call gives none. After a call, `paid` is the number of tokens that it
-    sampled (shared ones once), `speed` how many of them a second. With a
-    folder in `keep` generations are kept there as they end (`s1lib.decoding.kept`), and the same
-    call again decodes only what is missing; `weights` says which weights they are from.
+    answer's limit where a call gives none, `rows` how many run side by side at most. After a call,
+    `paid` is the number of tokens that it sampled (shared ones once), `speed` how many of them a
+    second. With a folder in `keep` generations are kept there as they end (`s1lib.decoding.kept`),
+    and the same call again decodes only what is missing; `weights` says which weights they are
+    from.
     """
 
     keep: Path | None = None
@@ -70,12 +70,13 @@ class Decoder(ABC):
         tokenizer: PreTrainedTokenizerBase,
         window: int,
         answer_tokens: int,
+        rows: int = 64,
         ends: Sequence[int] = (),
         delimiters: Delimiters | None = None,
         config: dict[str, Any] | None = None,
     ) -> None:
         self.name, self.tokenizer = name, tokenizer
-        self.window, self.answer_tokens = window, answer_tokens
+        self.window, self.answer_tokens, self.rows = window, answer_tokens, rows
         self.ends, self.config = tuple(ends), config or {}
         self.delimiters = delimiters or delimiters_of(tokenizer)
         self.speed, self.paid = 0.0, 0
@@ -123,7 +124,7 @@ class Decoder(ABC):
         sampling: Sampling = GREEDY,
         *,
         stop: Sequence[int] = (),
-        each: Callable[[Generation], object] = lambda one: None,
+        each: Callable[[Generation], object] | None = None,
         **tags: Any,
     ) -> list[Generation]:
         """Decode each problem `sampling.samples` times, in the order of problems.
@@ -137,16 +138,7 @@ class Decoder(ABC):
         exam = self.exam(problems)
         forcing, jobs = self.jobs(exam, forcing, sampling, stop)
         fields = {**self.fields(forcing, sampling), **tags}
-
-        def results(job: Job, done: Machine) -> Iterator[tuple[Order, Generation]]:
-            one = exam[job.problem]
-            own = {"benchmark": one.benchmark, **fields}
-            row = self.generation(done, one.id, job.sample, own)
-            each(row)
-            yield (0, job.problem, job.sample), row
-
-        with self._kept(exam, [sampling.samples, fields, sorted(stop)]) as kept:
-            return self._collect(kept, jobs, sampling, results)
+        return self._collect(exam, jobs, sampling, [fields], [sorted(stop)], each)
 
     def sweep(
         self,
@@ -164,7 +156,7 @@ class Decoder(ABC):
         exam = self.exam(problems)
         asked = [one.prompt for one in exam]
         first = alike(cells)[0]
-        found, limit = self.marks(first), self._limit(first, sampling)
+        found, limit = self.marks(first), self.limit(first, sampling)
         self._still_open(exam, first)
         wanted = [self._with_budget(cell, asked, found) or cell for cell in cells]
         jobs = []
@@ -176,16 +168,7 @@ class Decoder(ABC):
                     stream = key(sampling.seed, exam[index].id, sample)
                     jobs.append(Job(new(trunk), index, sample, stream, branches))
         fields = [{**self.fields(cell, sampling), **tags} for cell in cells]
-
-        def results(job: Job, done: Machine) -> Iterator[tuple[Order, Generation]]:
-            problem = exam[job.problem]
-            for place, one in job.branches.finish() if job.branches else []:
-                own = {"benchmark": problem.benchmark, **fields[place]}
-                row = self.generation(one, problem.id, job.sample, own)
-                yield (place, job.problem, job.sample), row
-
-        with self._kept(exam, [sampling.samples, *fields]) as kept:
-            return self._collect(kept, jobs, sampling, results)
+        return self._collect(exam, jobs, sampling, fields)
 
     # --- what a method needs that decodes in a way of its own (tree search) ---------------------
 
@@ -221,7 +204,7 @@ class Decoder(ABC):
         found = self.marks(forcing, stop)
         self._still_open(exam, forcing)
         forcing = self._with_budget(forcing, asked, found)
-        limit = self._limit(forcing, sampling)
+        limit = self.limit(forcing, sampling)
         return forcing, [
             Job(
                 self._new(one.prompt, index, found, limit)(forcing),
@@ -233,22 +216,22 @@ class Decoder(ABC):
             for sample in range(sampling.samples)
         ]
 
-    def limit(self, sampling: Sampling) -> int:
-        """The most tokens of an answer after thinking."""
-        return sampling.max_new_tokens or self.answer_tokens
+    def limit(self, forcing: Forcing | None, sampling: Sampling) -> int:
+        """The most tokens of an answer after thinking, or without forcing of all."""
+        return sampling.max_new_tokens or (self.answer_tokens if forcing else self.window)
 
     def fields(self, forcing: Forcing | None, sampling: Sampling) -> dict[str, Any]:
         """Fields of `Generation` that follow from the settings of a call."""
-        config = config_hash(
-            model=self.name,
-            window=self.window,
-            limit=self._limit(forcing, sampling),
-            forcing=forcing,
-            delimiters=self.delimiters,
-            sampling=replace(sampling, samples=1, max_new_tokens=None),
+        asked = {
+            "model": self.name,
+            "window": self.window,
+            "limit": self.limit(forcing, sampling),
+            "forcing": asdict(forcing) if forcing else None,
+            "delimiters": asdict(self.delimiters),
+            "sampling": asdict(replace(sampling, samples=1, max_new_tokens=None)),
             **self.config,
-        )
-        tags: dict[str, Any] = {"model": self.name, "config": config}
+        }
+        tags: dict[str, Any] = {"model": self.name, "config": fingerprint(asked)}
         tags |= {"temperature": sampling.temperature, "seed": sampling.seed}
         if forcing is None:
             return {**tags, "method": "plain", "protocol": ""}
@@ -273,6 +256,7 @@ class Decoder(ABC):
         prompt, opening, thinking, closing, answer_ids = roles
         forced_end = done.thinking_end in ("budget", "window")
         spoken = done.marks.final[len(done.marks.closing) :] if forced_end else ()
+        said = self.tokenizer.decode([*spoken, *answer_ids], skip_special_tokens=True)
         return Generation(
             name,
             prompt,
@@ -285,12 +269,50 @@ class Decoder(ABC):
             thinking_end=done.thinking_end,
             answer_end=done.answer_end,
             sampled=len(done.sampled),
-            text=self._text((*spoken, *answer_ids)),
+            text=str(said).strip(),
             sample=sample,
             **fields,
         )
 
     # --- shared by both -------------------------------------------------------------------------
+
+    def _collect(
+        self,
+        exam: list[Problem],
+        jobs: list[Job],
+        sampling: Sampling,
+        fields: list[dict[str, Any]],
+        asked: Sequence[Any] = (),
+        each: Callable[[Generation], object] | None = None,
+    ) -> list[Generation]:
+        """Run the jobs that are not kept. `fields` are those of each cell (of one, without a
+        sweep); with them, `asked` is what else the call depends on."""
+        with self._kept(exam, [sampling.samples, *fields, *asked]) as kept:
+            known = kept.read() if kept else {}
+            found = list(known.items())
+            start, self.paid = time.perf_counter(), 0
+            shown = bar("decode", len(jobs), unit="run")
+            left = [job for job in jobs if not all(place in known for place in _places(job))]
+            shown.update(len(jobs) - len(left))
+            try:
+                for job, done in self.run(left, sampling) if left else ():
+                    rows = self._rows(exam[job.problem], job, done, fields)
+                    new = [(place, row) for place, row in rows if place not in known]
+                    if each:
+                        for _, row in new:
+                            each(row)
+                    if kept:
+                        kept.add(new)
+                    found += new
+                    shown.update(bool(new))
+                    self.speed = self.paid / (time.perf_counter() - start)
+                    shown.set_postfix_str(f"{self.speed:,.0f} tokens/s", refresh=False)
+            except Exception as error:  # out of memory, an engine that died: keep what is done
+                why = str(error) if isinstance(error, RunError) else f"decoding failed: {error!r}"
+                raise DecodeError(why, _in_order(found)) from error
+            finally:
+                shown.close()
+            return _in_order(found)
 
     def _kept(
         self, exam: list[Problem], settings: list[Any]
@@ -302,34 +324,14 @@ class Decoder(ABC):
         names = [[one.benchmark, one.id] for one in exam]
         return Kept(self.keep, [self.weights, prompts, names, *settings])
 
-    def _collect(
-        self,
-        kept: Kept | None,
-        jobs: list[Job],
-        sampling: Sampling,
-        results: Callable[[Job, Machine], Iterable[tuple[Order, Generation]]],
-    ) -> list[Generation]:
-        known = kept.read() if kept else {}
-        found = list(known.items())
-        start, self.paid = time.perf_counter(), 0
-        shown = bar("decode", len(jobs), unit="run")
-        left = [job for job in jobs if not all(place in known for place in _places(job))]
-        shown.update(len(jobs) - len(left))
-        try:
-            for job, done in self.run(left, sampling) if left else ():
-                new = [pair for pair in results(job, done) if pair[0] not in known]
-                if kept:
-                    kept.add(new)
-                found += new
-                shown.update(bool(new))
-                self.speed = self.paid / (time.perf_counter() - start)
-                shown.set_postfix_str(f"{self.speed:,.0f} tokens/s", refresh=False)
-        except Exception as error:  # out of memory, an engine that died: keep what is done
-            why = str(error) if isinstance(error, RunError) else f"decoding failed: {error!r}"
-            raise DecodeError(why, _in_order(found)) from error
-        finally:
-            shown.close()
-        return _in_order(found)
+    def _rows(
+        self, problem: Problem, job: Job, done: Machine, fields: list[dict[str, Any]]
+    ) -> Iterator[tuple[Order, Generation]]:
+        """What a finished machine completes: its generation, or with branches all or none."""
+        for cell, one in job.branches.finish() if job.branches else [(0, done)]:
+            own = {"benchmark": problem.benchmark, **fields[cell]}
+            row = self.generation(one, problem.id, job.sample, own)
+            yield (cell, job.problem, job.sample), row
 
     def _new(
         self, prompt: Sequence[int], index: int, found: Marks, limit: int
@@ -355,36 +357,27 @@ class Decoder(ABC):
             return forcing
         return replace(forcing, budget=auto_budget(prompts, found, self.window))
 
-    def _limit(self, forcing: Forcing | None, sampling: Sampling) -> int:
-        return self.limit(sampling) if forcing else sampling.max_new_tokens or self.window
-
-    def _text(self, ids: Sequence[int]) -> str:
-        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
-
     def _split(self, ids: list[int], start: int) -> list[int]:
         """Where roles begin in what a model wrote without forcing, delimiters if it wrote any."""
-        opening, closing = self._delimiters
+        opening, closing, newline = self._delimiters
         thinking = start + len(opening)
-        if closing and opening and opens(ids[:start], opening, self._newline):
+        if closing and opening and opens(ids[:start], opening, newline):
             thinking = start  # the prompt has opened it
         elif not closing or tuple(ids[start:thinking]) != opening:
             return [start, start, start, start, len(ids)]
-        stop = _find(ids, closing, thinking)
-        if stop < 0:
-            return [start, thinking, len(ids), len(ids), len(ids)]
-        return [start, thinking, stop, stop + len(closing), len(ids)]
+        for stop in range(thinking, len(ids) - len(closing) + 1):
+            if tuple(ids[stop : stop + len(closing)]) == closing:
+                return [start, thinking, stop, stop + len(closing), len(ids)]
+        return [start, thinking, len(ids), len(ids), len(ids)]
 
     @cached_property
-    def _newline(self) -> tuple[int, ...]:
-        return encode(self.tokenizer, "\n")
-
-    @cached_property
-    def _delimiters(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def _delimiters(self) -> list[tuple[int, ...]]:
+        """What opens and closes thinking, and a newline; empty where the tokenizer has no such."""
         try:
-            think, answer = self.delimiters.think, self.delimiters.answer
-            return encode(self.tokenizer, think), encode(self.tokenizer, answer)
+            strings = (self.delimiters.think, self.delimiters.answer, "\n")
+            return [encode(self.tokenizer, string) for string in strings]
         except RunError:
-            return (), ()
+            return [(), (), ()]
 
 
 def _places(job: Job) -> list[Order]:
@@ -395,8 +388,3 @@ def _places(job: Job) -> list[Order]:
 
 def _in_order(found: list[tuple[Order, Generation]]) -> list[Generation]:
     return [one for _, one in sorted(found, key=lambda pair: pair[0])]
-
-
-def _find(ids: list[int], part: tuple[int, ...], start: int) -> int:
-    places = range(start, len(ids) - len(part) + 1)
-    return next((i for i in places if tuple(ids[i : i + len(part)]) == part), -1)

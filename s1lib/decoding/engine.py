@@ -23,9 +23,9 @@ from s1lib.artifacts import RunError
 from s1lib.decoding.draw import draw, uniform
 from s1lib.decoding.forcing import DONE, GO_ON, Machine, Move
 from s1lib.decoding.hooks import Hooks
-from s1lib.decoding.jobs import Job
+from s1lib.decoding.jobs import Done, Job
 from s1lib.decoding.network import BLOCK, Chunk, Network
-from s1lib.decoding.prefixes import Prefixes
+from s1lib.decoding.prefixes import Prefixes, shared
 from s1lib.decoding.sampling import GREEDY, Sampling
 
 NEVER = np.iinfo(np.int64).max
@@ -76,7 +76,7 @@ class Engine:
             self.seen = torch.zeros(shape, dtype=torch.bool, device=network.device)
         self.sampled = self.steps = 0
 
-    def run(self, jobs: list[Job]) -> Iterator[tuple[Job, Machine]]:
+    def run(self, jobs: list[Job]) -> Iterator[Done]:
         """Decode all jobs; yields each finished machine, a branch's with the trunk's job."""
         self.begin(jobs)
         while self.busy:
@@ -97,7 +97,7 @@ class Engine:
     def busy(self) -> bool:
         return bool(self.queue or self.rows)
 
-    def advance(self) -> Iterator[tuple[Job, Machine]]:
+    def advance(self) -> Iterator[Done]:
         """One token for each row, after new ones were let in; yields what is done."""
         yield from self._admit(self.queue)
         if self.rows:
@@ -105,7 +105,7 @@ class Engine:
 
     # --- rows come and go -----------------------------------------------------------------------
 
-    def _admit(self, queue: deque[Job]) -> Iterator[tuple[Job, Machine]]:
+    def _admit(self, queue: deque[Job]) -> Iterator[Done]:
         fresh = 0
         while len(self.rows) < self.size and fresh < PREFILL:
             if queue:
@@ -150,8 +150,8 @@ class Engine:
         return index
 
     def _fork(self, source: int, target: int) -> None:
-        shared = _shared(self.rows[source].ids, self.rows[target].ids)
-        self.fed[target] = min(shared, self.fed[source])
+        same = shared(self.rows[source].ids, self.rows[target].ids)
+        self.fed[target] = min(same, self.fed[source])
         self.network.copy(source, target, int(self.fed[target]))
 
     def _expect(self, index: int) -> None:
@@ -191,7 +191,7 @@ class Engine:
 
     # --- one token for each row -----------------------------------------------------------------
 
-    def _step(self) -> Iterator[tuple[Job, Machine]]:
+    def _step(self) -> Iterator[Done]:
         live = len(self.rows)
         self._make_room(int(self.length[:live].max()) + 1)
         tokens = self._sample(live)
@@ -252,7 +252,7 @@ class Engine:
         stop = self.hooks.stop
         return [i for i, row in enumerate(self.rows) if stop and stop(*_new(row))]
 
-    def _ask(self, indices: np.ndarray, ended: set[int]) -> Iterator[tuple[Job, Machine]]:
+    def _ask(self, indices: np.ndarray, ended: set[int]) -> Iterator[Done]:
         gone = []
         for index in indices.tolist():
             row = self.rows[index]
@@ -268,9 +268,7 @@ class Engine:
         for index in reversed(gone):
             self._leave(index)
 
-    def _settle(
-        self, index: int, move: Move, thought: bool
-    ) -> Generator[tuple[Job, Machine], None, bool]:
+    def _settle(self, index: int, move: Move, thought: bool) -> Generator[Done, None, bool]:
         """Yield what is done; turn to what is waiting. False if the row has nothing left."""
         row = self.rows[index]
         if self.prefixes and row.machine.paused:
@@ -283,7 +281,7 @@ class Engine:
             yield row.job, row.machine
         while move.done and row.waiting:
             row.machine = row.waiting.pop()
-            self.fed[index] = min(self.fed[index], _shared(row.ids, row.machine.ids))
+            self.fed[index] = min(self.fed[index], shared(row.ids, row.machine.ids))
             move = DONE if row.machine.phase == "done" else GO_ON
             if move.done:
                 yield row.job, row.machine
@@ -303,11 +301,3 @@ class Engine:
 def _new(row: Row) -> tuple[int, list[int]]:
     """A row's problem, and its ids after the prompt."""
     return row.job.problem, row.machine.ids[row.machine.prompt_stop :] + row.pending
-
-
-def _shared(first: list[int], second: list[int]) -> int:
-    """Length of the common prefix."""
-    if first[: len(second)] == second:
-        return len(second)
-    pairs = zip(first, second, strict=False)
-    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))

@@ -163,14 +163,13 @@ class Fast(Network):
             stop = min(start + self.group, len(lengths))
             longest = max(lengths[start:stop]) + 1
             unseen = self._range[:longest] > places[start:stop, None]
-            mask = torch.zeros(unseen.shape, dtype=self.dtype, device=self.device)
-            mask.masked_fill_(unseen, float("-inf"))
-            found.append((start, stop, longest, mask[:, None, None, :]))
+            found.append((start, stop, longest, self._mask(unseen)[:, None, None, :]))
         return found
 
     def _causal(self, chunk: Chunk) -> Tensor:
         stop = chunk.start + len(chunk.ids)
-        mask = torch.zeros(len(chunk.ids), stop, dtype=self.dtype, device=self.device)
-        return mask.masked_fill_(
-            self._range[:stop] > self._range[chunk.start : stop, None], float("-inf")
-        )
+        return self._mask(self._range[:stop] > self._range[chunk.start : stop, None])
+
+    def _mask(self, unseen: Tensor) -> Tensor:
+        mask = torch.zeros(unseen.shape, dtype=self.dtype, device=self.device)
+        return mask.masked_fill_(unseen, float("-inf"))

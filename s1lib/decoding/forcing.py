@@ -86,13 +86,10 @@ class Marks:
         """Ids that may not be sampled while `Machine.min_tokens` is above zero."""
         return self.ends | {stop[0] for stop in self.stops}
 
-    def opened(self, prompt: Sequence[int]) -> bool:
-        """Whether a prompt ends in the opening, as that of a template which opens thinking."""
-        return opens(prompt, self.opening, self.newline)
-
 
 def opens(prompt: Sequence[int], opening: Sequence[int], newline: Sequence[int]) -> bool:
-    """Whether `prompt` ends in `opening` (not empty), with or without `newline`."""
+    """Whether `prompt` ends in `opening` (not empty), with or without `newline`, as that of a
+    template which opens thinking."""
     ends = [list(opening), [*opening, *newline]]
     return len(opening) > 0 and any(list(prompt[-len(end) :]) == end for end in ends)
 
@@ -137,11 +134,14 @@ class Machine:
         self.ignored: list[int] = []
         self.thinking_end = self.answer_end = ""
         self.prompt_stop = len(prompt)
-        self.opening = () if not forcing.steps and marks.opened(prompt) else marks.opening
+        opened = not forcing.steps and opens(prompt, marks.opening, marks.newline)
+        self.opening = () if opened else marks.opening
         self.thinking_start = self.thinking_stop = self.prompt_stop + len(self.opening)
         self.answer_start = -1
         self._fresh = self._round = self.thinking_start
         self._room = self._room_for_thinking(index)
+        budget = forcing.budget
+        self._most = self._room if budget is None else min(budget, self._room)
 
     def _room_for_thinking(self, index: int) -> int:
         around = self.thinking_start + len(self.marks.newline) + len(self.marks.final)
@@ -197,16 +197,14 @@ class Machine:
     @property
     def thought(self) -> int:
         """Thinking tokens so far, forced strings included."""
-        return (len(self.ids) if self.phase == "thinking" else self.thinking_stop) - (
-            self.thinking_start
-        )
+        stop = len(self.ids) if self.phase == "thinking" else self.thinking_stop
+        return stop - self.thinking_start
 
     @property
     def max_tokens(self) -> int:
         """How many tokens, no stop token among them, can be sampled up to the next count's end."""
         if self.phase == "thinking":
-            budget = self.forcing.budget
-            return (self._room if budget is None else min(budget, self._room)) - self.thought
+            return self._most - self.thought
         return min(self.answer_tokens, self.window - self.answer_start) - (
             len(self.ids) - self.answer_start
         )
@@ -219,10 +217,8 @@ class Machine:
     @property
     def longest(self) -> int:
         """An upper bound of `len(ids)`, for whoever allocates memory."""
-        budget = self.forcing.budget
-        thinking = self._room if budget is None else min(budget, self._room)
         around = self.thinking_start + len(self.marks.newline) + len(self.marks.final)
-        return min(self.window, around + thinking + self.answer_tokens)
+        return min(self.window, around + self._most + self.answer_tokens)
 
     @property
     def min_tokens(self) -> int:

@@ -26,6 +26,9 @@ class Job:
     branches: Branches | None = None
 
 
+Done = tuple[Job, Machine]  # a finished machine, of a branch with the trunk's job
+
+
 def one_id_stops(machine: Machine) -> None:
     """Raise `RunError` if the machine wants an end of thinking banned that is several ids long.
 

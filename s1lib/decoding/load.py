@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from s1lib.artifacts import RunError, digest
 from s1lib.chat import Delimiters, load_tokenizer, model_path
 from s1lib.decoding.decoder import Decoder
+from s1lib.decoding.jobs import end_ids
 
 if TYPE_CHECKING:
     from s1lib.profile import Profile
@@ -42,9 +43,7 @@ def load_decoder(
     settings: dict[str, Any] = {"window": 0, "answer_tokens": 256, "rows": 64}
     settings["dtype"] = "float32" if backend == "torch" else "auto"
     if book is not None:
-        ours = book.evaluation
-        settings |= {"window": ours.window, "answer_tokens": ours.answer_tokens}
-        settings |= {"rows": ours.rows, "dtype": ours.dtype}
+        settings = {key: getattr(book.evaluation, key) for key in settings}
     settings |= {key: value for key, value in given.items() if value}
     settings["delimiters"] = delimiters
     if backend == "torch":
@@ -92,8 +91,6 @@ def _ends(name: str) -> list[int]:
     """The ends that the model's generation config names, if it has one."""
     from transformers import GenerationConfig
 
-    from s1lib.decoding.jobs import end_ids
-
     try:
         return end_ids(GenerationConfig.from_pretrained(model_path(name)))
     except OSError:
@@ -106,13 +103,8 @@ def _torch(name: str, settings: dict[str, Any], device: str = "", **options: Any
 
     from s1lib.decoding.local import TorchDecoder
 
-    tokenizer: Any
-    if "gguf_file" in options:
-        from transformers import AutoTokenizer
-
-        tokenizer = AutoTokenizer.from_pretrained(model_path(name), gguf_file=options["gguf_file"])
-    else:
-        tokenizer = load_tokenizer(name)
+    file = {key: options[key] for key in options.keys() & {"gguf_file"}}
+    tokenizer = load_tokenizer(name, **file)
     dtype = settings.pop("dtype")
     kind = dtype if dtype == "auto" else getattr(torch, dtype)
     model: Any = AutoModelForCausalLM.from_pretrained(model_path(name), dtype=kind, **options)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import psutil
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from s1lib.artifacts import RunError
-from s1lib.chat import Delimiters
-from s1lib.decoding.decoder import Decoder, Done, Prompt
+from s1lib.decoding.decoder import Decoder, Prompt
 from s1lib.decoding.engine import NONE, Engine
 from s1lib.decoding.forcing import Forcing, Machine
 from s1lib.decoding.hooks import Hooks
-from s1lib.decoding.jobs import Job, end_ids
+from s1lib.decoding.jobs import Done, Job, end_ids
 from s1lib.decoding.network import Network
 from s1lib.decoding.paths import network_for
 from s1lib.decoding.sampling import GREEDY, Sampling
@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 class TorchDecoder(Decoder):
     """`model`, on its device(s) and in its dtype, is only read; any causal LM (`paths`) will do.
 
-    `rows` sequences are decoded side by side, fewer where memory is short (said in a line).
-    `hooks` are what a caller of `transformers.generate` brings along.
+    `hooks` are what a caller of `transformers.generate` brings along, `settings` those of
+    `Decoder`; fewer than `rows` run where memory is short (said in a line).
     """
 
     def __init__(
@@ -39,25 +39,20 @@ class TorchDecoder(Decoder):
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         *,
-        window: int,
-        answer_tokens: int,
-        rows: int = 64,
         name: str = "",
-        delimiters: Delimiters | None = None,
         hooks: Hooks = NONE,
+        **settings: Any,
     ) -> None:
         super().__init__(
             name or str(model.name_or_path),
             tokenizer,
-            window,
-            answer_tokens,
-            end_ids(model.generation_config),
-            delimiters,
-            {"dtype": str(model.dtype).removeprefix("torch.")},
+            ends=end_ids(model.generation_config),
+            config={"dtype": str(model.dtype).removeprefix("torch.")},
+            **settings,
         )
-        self.rows, self.hooks = rows, hooks
+        self.hooks = hooks
         known = model.config.get_text_config().vocab_size
-        self.network = network_for(model, min(len(tokenizer), known), window)
+        self.network = network_for(model, min(len(tokenizer), known), self.window)
 
     def close(self) -> None:
         """Drop the cache; the weights stay."""

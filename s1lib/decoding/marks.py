@@ -7,7 +7,7 @@ in its context would make the model see what training never showed it. That is a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cache
 
 from transformers import PreTrainedTokenizerBase
@@ -60,7 +60,7 @@ def marks(
         encode(tokenizer, forcing.wait) if forcing.wait else (),
         tuple(stops),
         frozenset(all_ends - {stop[-1] for stop in stops}),
-        _ends_line(tokenizer),
+        cache(lambda token: str(tokenizer.decode([token])).endswith("\n")),
     )
 
 
@@ -98,11 +98,3 @@ def _same_in_context(tokenizer: PreTrainedTokenizerBase, text: str, ids: tuple[i
             f"the delimiter {text!r} is encoded differently in context: choose one that begins "
             "with a special token"
         )
-
-
-def _ends_line(tokenizer: PreTrainedTokenizerBase) -> Callable[[int], bool]:
-    @cache
-    def ends_line(token: int) -> bool:
-        return str(tokenizer.decode([token])).endswith("\n")
-
-    return ends_line

@@ -1,8 +1,8 @@
 """The seam between decoding and models: a causal model with a cache of rows, fed step by step.
 
 The engine, tree search and the reward model know a `Network` only. There are three: the model's
-own `forward` over a cache of rows (`general`), a leaner one for what it has checked (`fast`), and
-one without a cache (`reread`); `s1lib.decoding.paths` chooses.
+own `forward` over a cache of rows or without one (`general`), and a leaner one for what it has
+checked (`fast`); `s1lib.decoding.paths` chooses.
 """
 
 from __future__ import annotations

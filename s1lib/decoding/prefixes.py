@@ -33,3 +33,11 @@ class Prefixes:
         if length:
             self.network.copy(kept, row, length)
         return length
+
+
+def shared(first: list[int], second: list[int]) -> int:
+    """Length of the common prefix."""
+    if first[: len(second)] == second:
+        return len(second)
+    pairs = zip(first, second, strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))

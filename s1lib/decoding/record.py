@@ -10,12 +10,9 @@ them), `forced` lists the positions after the prompt that were not sampled.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -81,16 +78,6 @@ class Generation:
     @property
     def thinking_tokens(self) -> int:
         return len(self.thinking)
-
-
-def config_hash(**settings: Any) -> str:
-    """First 16 hex digits of the SHA-256 of the settings that a generation depends on."""
-    text = json.dumps(settings, sort_keys=True, default=_plain)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _plain(value: Any) -> Any:
-    return asdict(value) if is_dataclass(value) else str(value)  # type: ignore[arg-type]
 
 
 def to_table(generations: Iterable[Generation]) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from s1lib.decoding.draw import uniform_one
-from s1lib.decoding.forcing import GO_ON, Machine, Move
+from s1lib.decoding.forcing import GO_ON, Machine
 from s1lib.decoding.jobs import Job
 from s1lib.decoding.sampling import Sampling
 
@@ -36,10 +36,9 @@ def request(
     return found
 
 
-def take(machine: Machine, tokens: Sequence[int]) -> tuple[Move, int]:
-    """Push what came back, up to the machine's next move; with it, how many were taken."""
+def take(machine: Machine, tokens: Sequence[int]) -> int:
+    """Push what came back, up to the machine's next move; returns how many were taken."""
     for count, token in enumerate(tokens, start=1):
-        move = machine.push(token)
-        if move != GO_ON:
-            return move, count
-    return GO_ON, len(tokens)
+        if machine.push(token) != GO_ON:
+            return count
+    return len(tokens)

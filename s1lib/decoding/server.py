@@ -25,17 +25,16 @@ import openai
 from transformers import PreTrainedTokenizerBase
 
 from s1lib.artifacts import RunError
-from s1lib.chat import Delimiters, delimiters_of, load_tokenizer, model_path
+from s1lib.chat import delimiters_of, load_tokenizer, model_path
 from s1lib.decoding.ask import told
 from s1lib.decoding.decoder import Decoder
-from s1lib.decoding.forcing import Machine, Move
-from s1lib.decoding.jobs import Job, one_id_stops
+from s1lib.decoding.forcing import Machine
+from s1lib.decoding.jobs import Done, Job, one_id_stops
 from s1lib.decoding.requests import request, take
 from s1lib.decoding.sampling import Sampling
 from s1lib.profile import load_profile
 from s1lib.streams import Closed, Stream, read
 
-Done = tuple[Job, Machine]
 ADDRESS = "http://localhost:8000/v1"
 TRIES = 6
 PAUSE = 0.5  # seconds before the second try; doubles with every further one
@@ -50,8 +49,8 @@ class ServerDecoder(Decoder):
     `url` is the address up to `/v1`; without it `S1_SERVER` in the environment, or this machine.
     Several addresses, parted by spaces, are servers of different models, and the one that serves
     this model is asked. A key, if the server wants one, is read from `S1_SERVER_KEY` at the time
-    of the call. `rows` bounds the requests in flight. `beyond` are ids in the model's padded
-    vocabulary that the tokenizer does not know: they are never sampled.
+    of the call. `beyond` are ids in the model's padded vocabulary that the tokenizer does not know:
+    they are never sampled. `settings` are those of `Decoder`; `rows` bounds the requests in flight.
     """
 
     def __init__(
@@ -59,29 +58,16 @@ class ServerDecoder(Decoder):
         name: str,
         tokenizer: PreTrainedTokenizerBase,
         *,
-        window: int,
-        answer_tokens: int,
-        rows: int = 64,
         dtype: str = "",
         url: str = "",
-        ends: Sequence[int] = (),
-        delimiters: Delimiters | None = None,
         beyond: Sequence[int] = (),
+        **settings: Any,
     ) -> None:
-        super().__init__(
-            name,
-            tokenizer,
-            window,
-            answer_tokens,
-            ends,
-            delimiters,
-            {"dtype": dtype, "at": "server"},
-        )
+        super().__init__(name, tokenizer, config={"dtype": dtype, "at": "server"}, **settings)
         self.urls = addresses(url)
-        self.url = self.urls[0]
-        self.rows, self.beyond = rows, tuple(beyond)
+        self.url, self.beyond = self.urls[0], tuple(beyond)
 
-    def run(self, jobs: list[Job], sampling: Sampling) -> Iterator[tuple[Job, Machine]]:
+    def run(self, jobs: list[Job], sampling: Sampling) -> Iterator[Done]:
         """The coroutines run in a thread, since a notebook has an event loop of its own."""
         for job in jobs:
             one_id_stops(job.machine)
@@ -121,22 +107,21 @@ class ServerDecoder(Decoder):
             self.url = await self._serving(client)
             client = client.with_options(base_url=self.url)
 
-            async def follow(job: Job) -> None:
+            async def follow(job: Job, machine: Machine) -> None:
+                """To its end, or as a trunk to the end of its thinking, where its leaves begin."""
+                leaves = job.branches if machine is job.machine else None
                 async with turn:
-                    leaves = await self._follow(client, job, sampling, stream)
-                async with asyncio.TaskGroup() as group:
-                    for leaf in leaves:
-                        group.create_task(answer(job, leaf))
-
-            async def answer(job: Job, leaf: Machine) -> None:
-                async with turn:
-                    while leaf.phase != "done":
-                        await self._advance(client, job, leaf, sampling)
-                stream.push((job, leaf))
+                    while machine.phase == "thinking" or (machine.phase == "answer" and not leaves):
+                        await self._advance(client, job, machine, sampling)
+                if not leaves:
+                    return stream.push((job, machine))
+                for leaf in leaves(machine):
+                    group.create_task(follow(job, leaf))
 
             async with asyncio.TaskGroup() as group:
                 for job in jobs:
-                    group.create_task(follow(job))
+                    job.machine.start()
+                    group.create_task(follow(job, job.machine))
 
     async def _serving(self, client: openai.AsyncOpenAI) -> str:
         """The address of the server that has this model. A server that is down is passed over.
@@ -162,28 +147,13 @@ class ServerDecoder(Decoder):
             found.append(f"{shown(url)} serves {', '.join(served)}")
         raise RunError(f"no server has {self.name}: {'; '.join(found)}. {_start(self.name)}")
 
-    async def _follow(
-        self, client: openai.AsyncOpenAI, job: Job, sampling: Sampling, stream: Stream[Done]
-    ) -> list[Machine]:
-        """One job to its end, or, if it has branches, to the end of its thinking."""
-        machine = job.machine
-        move = machine.start()
-        while not move.done and not (job.branches and machine.phase != "thinking"):
-            move = await self._advance(client, job, machine, sampling)
-        if job.branches:
-            return job.branches(machine)
-        stream.push((job, machine))
-        return []
-
     async def _advance(
         self, client: openai.AsyncOpenAI, job: Job, machine: Machine, sampling: Sampling
-    ) -> Move:
+    ) -> None:
         """One request: up to the machine's next decision."""
         wanted = request(job, machine, sampling, self.beyond)
         choice = await self._choice(client, machine.ids, wanted, job.problem)
-        move, taken = take(machine, _tokens(choice, machine, shown(self.url)))
-        self.paid += taken
-        return move
+        self.paid += take(machine, _tokens(choice, machine, shown(self.url)))
 
     async def _choice(
         self, client: openai.AsyncOpenAI, prompt: list[int], wanted: dict[str, Any], problem: int

@@ -25,24 +25,15 @@ def cells(
     budgets: Sequence[int | None],
     waits: Sequence[int] = (),
     forcing: Forcing = NATURAL,
-    grid: bool = False,
 ) -> list[Cell]:
     """The paper's sweep: each budget without ignoring, the natural length, each number of waits.
 
-    All else is as in `forcing`.
-    `grid=True` crosses all budgets with all waits instead. Order: budgets ascending, then the
-    natural length, then waits ascending. Raises `RunError` if nothing is asked for.
+    All else is as in `forcing`. Order: budgets ascending, then the natural length, then waits
+    ascending.
     """
     capped = sorted({budget for budget in budgets if budget is not None})
-    ignored = sorted({*waits, 0})
-    if grid:
-        limits = [*capped, *([None] if None in budgets or not capped else [])]
-        pairs = [(budget, number) for number in sorted(set(waits) or {0}) for budget in limits]
-    else:
-        pairs = [(budget, 0) for budget in capped] + [(None, number) for number in ignored]
-    if not pairs:
-        raise RunError("nothing to sweep: give at least one budget or one number of waits")
-    return [replace(forcing, budget=budget, waits=number) for budget, number in pairs]
+    found = [replace(forcing, budget=budget, waits=0) for budget in capped]
+    return found + [replace(forcing, budget=None, waits=n) for n in sorted({*waits, 0})]
 
 
 def alike(wanted: Sequence[Cell]) -> Sequence[Cell]:

@@ -38,12 +38,19 @@ _ENDS = {
 
 def timeline(one: Generation, tokenizer: PreTrainedTokenizerBase) -> str:
     """HTML of one generation, text escaped; newlines are shown as ↵."""
+    thought, said = (_ENDS.get(end, "as it ended") for end in (one.thinking_end, one.answer_end))
+    titles = {
+        "opening": "thinking opens",
+        "thinking": f"thinking <small>({len(one.thinking)} tokens; {thought})</small>",
+        "closing": "thinking closes",
+        "answer": f"answer <small>({said})</small>",
+    }
     mask, place, parts = one.mask, 0, []
-    for role in ("opening", "thinking", "closing", "answer"):
+    for role in titles:
         ids = getattr(one, role)
         if ids:
             runs = _runs(ids, mask[place : place + len(ids)], tokenizer)
-            parts.append(f"<dt>{_title(one, role)}</dt>\n<dd>{runs}</dd>")
+            parts.append(f"<dt>{titles[role]}</dt>\n<dd>{runs}</dd>")
         place += len(ids)
     legend = (
         f"{len(mask)} tokens: <span>sampled</span> {mask.count(False)}, "
@@ -58,17 +65,6 @@ def timeline(one: Generation, tokenizer: PreTrainedTokenizerBase) -> str:
 def shown(text: str) -> str:
     """Token text with its whitespace visible."""
     return text.replace("\n", "↵")
-
-
-def _title(one: Generation, role: str) -> str:
-    titles = {
-        "opening": "thinking opens",
-        "thinking": f"thinking <small>({len(one.thinking)} tokens; "
-        f"{_ENDS.get(one.thinking_end, 'as it ended')})</small>",
-        "closing": "thinking closes",
-        "answer": f"answer <small>({_ENDS.get(one.answer_end, 'as it ended')})</small>",
-    }
-    return titles[role]
 
 
 def _runs(ids: tuple[int, ...], mask: list[bool], tokenizer: PreTrainedTokenizerBase) -> str:

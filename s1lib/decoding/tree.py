@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -83,16 +83,16 @@ class Steps:
     ) -> None:
         self.decoder, self.problems = decoder, problems
         self.sampling, self.forcing = sampling, forcing
-        found = decoder.marks(forcing)
-        plain = {field.name: getattr(found, field.name) for field in fields(Marks)}
-        self.marks = StepMarks(**plain, pauses=blank_lines(decoder.tokenizer))
+        pauses = blank_lines(decoder.tokenizer)
+        self.marks = StepMarks(**vars(decoder.marks(forcing)), pauses=pauses)
         self._fields = {**decoder.fields(forcing, sampling), **tags}
         roots = (self.root(problem) for problem in range(len(problems)))
         self._run = decoder.stepwise(roots, live, sampling)
 
     def root(self, problem: int) -> Stepper:
         """A trace that has not begun."""
-        prompt, limit = self.problems[problem].prompt, self.decoder.limit(self.sampling)
+        prompt = self.problems[problem].prompt
+        limit = self.decoder.limit(self.forcing, self.sampling)
         return Stepper(prompt, self.forcing, self.marks, self.decoder.window, limit, problem)
 
     def advance(self, traces: Iterable[tuple[int, int, Stepper]]) -> Iterator[tuple[int, Stepper]]:

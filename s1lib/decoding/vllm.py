@@ -23,7 +23,7 @@ from s1lib.artifacts import RunError
 from s1lib.chat import Delimiters, model_path
 from s1lib.decoding.decoder import Decoder, give_back
 from s1lib.decoding.forcing import Machine
-from s1lib.decoding.jobs import Job, one_id_stops
+from s1lib.decoding.jobs import Done, Job, one_id_stops
 from s1lib.decoding.requests import request, take
 from s1lib.decoding.sampling import Sampling
 
@@ -48,7 +48,8 @@ class VllmDecoder(Decoder):
     ) -> None:
         if find_spec("vllm") is None:
             raise RunError("vLLM is not installed: pip install 's1lib[cluster]'")
-        super().__init__(name, tokenizer, window, answer_tokens, ends, delimiters, {"dtype": dtype})
+        config = {"dtype": dtype}
+        super().__init__(name, tokenizer, window, answer_tokens, rows, ends, delimiters, config)
         self.options = {
             "model": model_path(name),
             "dtype": dtype,
@@ -81,7 +82,7 @@ class VllmDecoder(Decoder):
         size = self._engine.model_config.get_vocab_size()
         self._beyond = range(len(self.tokenizer), size)
 
-    def run(self, jobs: list[Job], sampling: Sampling) -> Iterator[tuple[Job, Machine]]:
+    def run(self, jobs: list[Job], sampling: Sampling) -> Iterator[Done]:
         if self._engine is None:
             self._start()
         running: dict[str, tuple[Job, Machine]] = {}
@@ -93,7 +94,7 @@ class VllmDecoder(Decoder):
 
     def _follow(
         self, running: dict[str, tuple[Job, Machine]], jobs: list[Job], sampling: Sampling
-    ) -> Iterator[tuple[Job, Machine]]:
+    ) -> Iterator[Done]:
         for job in jobs:
             one_id_stops(job.machine)
             if job.machine.start().done:
@@ -105,7 +106,7 @@ class VllmDecoder(Decoder):
                 if not output.finished:
                     continue
                 job, machine = running.pop(output.request_id)
-                self.paid += take(machine, output.outputs[0].token_ids)[1]
+                self.paid += take(machine, output.outputs[0].token_ids)
                 following = [machine]
                 if job.branches and machine is job.machine and machine.phase != "thinking":
                     following = job.branches(machine)

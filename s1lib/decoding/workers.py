@@ -17,14 +17,11 @@ from typing import Protocol
 
 import torch
 
-from s1lib.decoding.forcing import Machine
-from s1lib.decoding.jobs import Job
+from s1lib.decoding.jobs import Done, Job
 from s1lib.streams import Stream, read
 
 WORKERS = 2  # measured on two cores; more of them may pay where there are more
 FEWEST = 32  # jobs that are worth a second worker
-
-Done = tuple[Job, Machine]
 
 
 class Runs(Protocol):

@@ -5,7 +5,7 @@
 its text whole, in a guarded process (`parser`). What nobody can decide is `undecided`.
 """
 
-from s1lib.grading.extract import Answer, extract, read
+from s1lib.grading.extract import extract
 from s1lib.grading.verdict import GRADER, Verdict, compare, grade
 
-__all__ = ["GRADER", "Answer", "Verdict", "compare", "extract", "grade", "read"]
+__all__ = ["GRADER", "Verdict", "compare", "extract", "grade"]

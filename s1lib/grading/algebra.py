@@ -17,6 +17,7 @@ import sympy
 from sympy import MatrixBase, Rational
 
 from s1lib.grading.reading import (
+    CONDITIONS,
     DEGREE,
     PERCENT,
     Equation,
@@ -24,7 +25,6 @@ from s1lib.grading.reading import (
     Measure,
     Words,
     as_set,
-    is_condition,
     read,
 )
 
@@ -39,18 +39,16 @@ def same(found: str, answer: str) -> bool | None:
 
 def equal(a: Any, b: Any) -> bool | None:
     """Whether two values that were read are the same; `b` is the reference."""
-    if isinstance(a, Equation) or isinstance(b, Equation):
-        return _equal_equations(a, b)
-    if isinstance(a, Measure) or isinstance(b, Measure):
-        return _equal_measures(a, b)
-    if is_condition(a) or is_condition(b):
-        return _equal_conditions(a, b)
-    if isinstance(a, MatrixBase) or isinstance(b, MatrixBase):
-        return _equal_matrices(a, b)
-    if isinstance(a, Many) or isinstance(b, Many):
-        return _equal_many(a, b)
-    if isinstance(a, Words) or isinstance(b, Words):
-        return _equal_words(a, b)
+    for kind, compare in (
+        (Equation, _equal_equations),
+        (Measure, _equal_measures),
+        (CONDITIONS, _equal_conditions),
+        (MatrixBase, _equal_matrices),
+        (Many, _equal_many),
+        (Words, _equal_words),
+    ):
+        if isinstance(a, kind) or isinstance(b, kind):
+            return compare(a, b)
     return _equal_expressions(a, b)
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import NamedTuple
 
 _FAR = 2_000  # characters after `Answer:` within which a statement has to end
 _STATEMENTS = 20  # of a rung that are looked at, from the last one back
@@ -47,37 +46,23 @@ _LETTER_LINE = re.compile(
 )
 
 
-class Answer(NamedTuple):
-    """An answer as it was written, and the rung that it was read from, such as `the last box`."""
-
-    text: str
-    read_from: str
-
-
-def read(attempt: str, answer_type: str = "text") -> Answer | None:
-    """The answer of an attempt and where it stands; None if there is none.
+def extract(attempt: str, answer_type: str = "text") -> str | None:
+    """The answer of an attempt as it was written; None if there is none.
 
     `answer_type` is `integer`, `text` or `choice`; a choice is read as its letters, sorted. Only
     what follows the last answer delimiter or `</think>` counts.
     """
     said = _DELIMITERS.split(attempt)[-1]
     unlikely = None
-    for name, rung in (_RUNGS_OF_CHOICES if answer_type == "choice" else _RUNGS).items():
+    for rung in _RUNGS_OF_CHOICES if answer_type == "choice" else _RUNGS:
         for stated in islice(rung(said), _STATEMENTS):
             found = letters(stated) if answer_type == "choice" else bare(stated)
             if answer_type == "integer" and found:
                 found = _only_number(found)
             if found and (answer_type != "integer" or _DIGIT.search(found)):
-                return Answer(found, name)
-            if found and unlikely is None:
-                unlikely = Answer(found, name)
-    return unlikely
-
-
-def extract(attempt: str, answer_type: str = "text") -> str | None:
-    """The text of `read`, or None."""
-    found = read(attempt, answer_type)
-    return found.text if found else None
+                return found
+            unlikely = unlikely or found
+    return unlikely or None
 
 
 # Rungs: each yields what was stated, the last first
@@ -135,16 +120,8 @@ def _letter_lines(said: str) -> Iterator[str]:
     yield from reversed(_LETTER_LINE.findall(said))
 
 
-_RUNGS: dict[str, Callable[[str], Iterator[str]]] = {
-    "the last box": _boxes,
-    "the last answer tag": _tags,
-    "the last answer line": _lines,
-    "the last sentence that names an answer": _sentences,
-}
-_RUNGS_OF_CHOICES = _RUNGS | {
-    "the last option that is picked": _picks,
-    "the last letter on a line of its own": _letter_lines,
-}
+_RUNGS: tuple[Callable[[str], Iterator[str]], ...] = (_boxes, _tags, _lines, _sentences)
+_RUNGS_OF_CHOICES = (*_RUNGS, _picks, _letter_lines)
 
 
 def _statement(said: str, start: int) -> str:

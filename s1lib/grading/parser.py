@@ -68,12 +68,8 @@ class Parser:
 
     def stop(self) -> None:
         if self.child is not None:
-            self.child.kill()
-            self.child.wait()
-            for pipe in (self.child.stdin, self.child.stdout):
-                if pipe is not None:
-                    with contextlib.suppress(OSError):  # what was not read by a dead child
-                        pipe.close()
+            with contextlib.suppress(OSError), self.child:  # what a dead child has not read
+                self.child.kill()
             self.child = None
 
 

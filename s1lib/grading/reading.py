@@ -107,7 +107,7 @@ _SI = [si.meter, si.kilogram, si.second, si.ampere, si.kelvin, si.mole]
 _SET_BUILDER = re.compile(
     r"\\\{ ?([A-Za-z])(?: ?\\in ?\\mathbb\{[A-Z]\})? ?(?:\\mid|\||:) ?(.*)\\\}"
 )
-_CONDITIONS = (sympy.Set, sympy.Rel, BooleanFunction, BooleanAtom)
+CONDITIONS = (sympy.Set, sympy.Rel, BooleanFunction, BooleanAtom)  # inequalities, sets of numbers
 
 
 def read(text: str) -> Any:
@@ -118,17 +118,12 @@ def read(text: str) -> Any:
         return Words(re.sub(r"\s", "", text))
 
 
-def is_condition(value: Any) -> bool:
-    """Whether a value is a set of numbers or an inequality."""
-    return isinstance(value, _CONDITIONS)
-
-
 def as_set(value: Any) -> Any:
     """The numbers that a set, inequality, interval or list of these stands for, or None."""
     try:
         if isinstance(value, sympy.Set):
             return value.doit()
-        if is_condition(value):
+        if isinstance(value, CONDITIONS):
             return value.as_set()
         if isinstance(value, Many) and value.opens == r"\{":
             return sympy.FiniteSet(*value.parts)
@@ -161,20 +156,14 @@ def _read(text: str) -> Any:
         opens, inside, closes = brackets
         parts = [part for part in split(inside, "[,;]") if part.strip()]
         if opens == "(" and len(parts) > 1 and text.count(r"\pm") == 1:
-            return Many([_read(text) for text in _with_either_sign(text)])
+            signs = (("+", "-"), ("-", "+"))
+            return Many([_read(text.replace(r"\pm", a).replace(r"\mp", b)) for a, b in signs])
         if opens == "{" and len(parts) > 1:
             opens, closes = r"\{", r"\}"
         if opens == r"\{" or len(parts) > 1:
             return Many(_flat([_read(part) for part in parts]), opens, closes)
         return _read(inside)
     return _measure(text)
-
-
-def _with_either_sign(text: str) -> tuple[str, str]:
-    return (
-        text.replace(r"\pm", "+").replace(r"\mp", "-"),
-        text.replace(r"\pm", "-").replace(r"\mp", "+"),
-    )
 
 
 def _number(thousands: re.Match[str]) -> str:
@@ -188,7 +177,7 @@ def _number(thousands: re.Match[str]) -> str:
 def _many(parts: list[str], text: str) -> Any:
     """A list of values, or of conditions that hold together or in turn."""
     values = _flat([_read(part) for part in parts])
-    if all(is_condition(value) for value in values):
+    if all(isinstance(value, CONDITIONS) for value in values):
         sets = [as_set(value) for value in values]
         if None not in sets and (re.search(_OR, text) or re.search(_AND, text)):
             return (sympy.Union if re.search(_OR, text) else sympy.Intersection)(*sets)

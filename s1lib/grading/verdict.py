@@ -10,7 +10,7 @@ import re
 from fractions import Fraction
 from typing import Literal
 
-from s1lib.grading.extract import letters, read, strip
+from s1lib.grading.extract import extract, letters, strip
 from s1lib.grading.parser import parser
 
 Verdict = Literal["correct", "wrong", "undecided"]
@@ -47,10 +47,10 @@ def grade(attempt: str, answer: str, answer_type: str = "text") -> Verdict:
     """
     if not answer.strip():
         return "undecided"
-    found = read(attempt, answer_type)
+    found = extract(attempt, answer_type)
     if answer_type == "text" and _chosen(answer):
-        found = read(attempt, "choice") or found
-    return compare(found.text, answer, answer_type) if found else "wrong"
+        found = extract(attempt, "choice") or found
+    return compare(found, answer, answer_type) if found else "wrong"
 
 
 def compare(found: str, answer: str, answer_type: str = "text") -> Verdict:

@@ -153,22 +153,17 @@ def _grow(steps: Steps, reward: Reward, size: int, width: int, balance: float) -
             frontier += [
                 (tree, Node(steps.root(tree.problem), tree.stream())) for _ in range(width)
             ]
-        _advance(steps, frontier)
+        asked = [(tree.problem, node.number, node.trace) for tree, node in frontier]
+        for place, trace in steps.advance(asked):
+            frontier[place][1].tokens = len(trace.sampled)
         scores = reward([node.scored for _, node in frontier])
-        for (_, node), score in zip(frontier, scores, strict=True):
+        for (tree, node), score in zip(frontier, scores, strict=True):
             node.reward = float(score)
+            tree.nodes.append(node)
         frontier = [(tree, child) for tree in growing for child in _expand(tree, width, balance)]
         alive = {tree.problem for tree, _ in frontier}
         yield from (tree for tree in growing if tree.problem not in alive)
         growing = [tree for tree in growing if tree.problem in alive]
-
-
-def _advance(steps: Steps, frontier: list[tuple[Tree, Node]]) -> None:
-    asked = [(tree.problem, node.number, node.trace) for tree, node in frontier]
-    for index, trace in steps.advance(asked):
-        frontier[index][1].tokens = len(trace.sampled)
-    for tree, node in frontier:
-        tree.nodes.append(node)
 
 
 def _expand(tree: Tree, width: int, balance: float) -> list[Node]:

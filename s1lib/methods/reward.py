@@ -7,11 +7,10 @@ ids (prompt and trace so far) and give one number each.
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,7 +18,7 @@ from scipy.stats import rankdata
 
 from s1lib.artifacts import RunError
 from s1lib.chat import ASSISTANT, END, THINK
-from s1lib.decoding.prefixes import Prefixes
+from s1lib.decoding.prefixes import Prefixes, shared
 from s1lib.decoding.tree import blank_lines
 from s1lib.metrics import Estimate, estimate, resampled_means
 
@@ -33,11 +32,7 @@ _UNKNOWN: Estimate = {"value": None, "n": 0, "ci95": None}
 
 Floats = NDArray[np.float64]
 Sequences = Sequence[Sequence[int]]
-
-
-class Reward(Protocol):
-    def __call__(self, traces: Sequences) -> Floats:
-        """Rewards, shape [traces]; higher is more promising."""
+Reward = Callable[[Sequences], Floats]  # rewards, shape [traces]; higher is more promising
 
 
 class RewardModel:
@@ -146,8 +141,7 @@ class HubReward:
         before, self.read = self.read, []  # in case this one comes to no end
         if not before:
             self.cache = DynamicCache()
-        same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(before, ids, strict=False))
-        known = min(sum(1 for _ in same), len(ids) - 1)  # its last token is read in any case
+        known = min(shared(before, ids), len(ids) - 1)  # its last token is read in any case
         if known < len(before):
             self.cache.crop(known - len(before))
         new = torch.tensor([ids[known:]], device=self.model.device)

@@ -47,12 +47,8 @@ def header_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
 def trained_from(ids: Sequence[int], header: Sequence[int], row: str = "this text") -> int:
     """Position of the first trained token. Raises `RunError` unless there is one header."""
     size = len(header)
-    first = header[0]
-    found = [
-        start + size
-        for start, token in enumerate(ids)
-        if token == first and list(ids[start : start + size]) == list(header)
-    ]
+    stops = range(size, len(ids) + 1)
+    found = [stop for stop in stops if list(ids[stop - size : stop]) == list(header)]
     if len(found) != 1:
         raise RunError(
             f"{row} has {len(found)} assistant headers instead of one: make its `text` with "

@@ -239,10 +239,9 @@ def utilisation(
     gpus: int,
     taken: float,
     convention: str = "6N",
-    peak: float = H100,
 ) -> float:
     """Share of the peak that a run of `taken` minutes reached."""
-    return float(epochs * flops(shape, lengths, convention) / (gpus * peak * taken * 60))
+    return minutes(shape, lengths, epochs, gpus, 1.0, convention=convention) / taken
 
 
 def quadratic(shape: Shape) -> float:
@@ -250,7 +249,7 @@ def quadratic(shape: Shape) -> float:
     return shape.layers * shape.attention / shape.parameters
 
 
-def published_lengths(tokens: float = 4.7e6, extra: float = 0.0) -> list[float]:
+def published_lengths(extra: float = 0.0) -> list[float]:
     """1,000 lengths with the paper's histogram, scaled to its 4.7M tokens, each plus `extra`.
 
     `extra` stands for prompt and answer, which the histogram of traces leaves out (about 500).
@@ -261,5 +260,5 @@ def published_lengths(tokens: float = 4.7e6, extra: float = 0.0) -> list[float]:
     edges, counts = histogram["bins"], histogram["counts"]
     middle = [(a + b) / 2 for a, b in pairwise(edges)]
     lengths = [m for m, count in zip(middle, counts, strict=True) for _ in range(count)]
-    scale = tokens / sum(lengths)
+    scale = 4.7e6 / sum(lengths)
     return [length * scale + extra for length in lengths]

@@ -109,13 +109,12 @@ def table(book: Profile) -> pd.DataFrame:
 
 def deviations(book: Profile) -> list[str]:
     """One line for each setting that differs from the paper's, in what is computed or where."""
-    lines = []
-    for name, (paper, _) in PAPER.items():
-        here = getattr(book.training, name)
-        if here != paper:
-            kind = "runs elsewhere" if name in _PLACE else "changes the result"
-            lines.append(f"{name}: {_show(here)} instead of {_show(paper)} ({kind})")
-    return lines
+    return [
+        f"{row.setting}: {row.here} instead of {row.paper} "
+        f"({'runs elsewhere' if row.setting in _PLACE else 'changes the result'})"
+        for row in table(book).itertuples()
+        if not row.same
+    ]
 
 
 def _show(value: object) -> str:

@@ -144,12 +144,11 @@ def _padded(rows: Sequence[Trace]) -> tuple[Any, Any, Any]:
     Padding follows the trace, and attention looks back only, so no mask is needed.
     """
     import torch
+    from torch.nn.utils.rnn import pad_sequence
 
-    longest = max(len(row.ids) for row in rows)
-    ids = torch.zeros(len(rows), longest, dtype=torch.int64)
-    weights = torch.zeros(len(rows), longest)
+    ids = pad_sequence([torch.tensor(row.ids) for row in rows], batch_first=True)
+    weights = torch.zeros(ids.shape)
     for index, row in enumerate(rows):
-        ids[index, : len(row.ids)] = torch.tensor(row.ids)
         weights[index, list(row.places)] = 1 / len(row.places)
     return ids, weights, torch.tensor([float(row.right) for row in rows])
 

@@ -138,25 +138,25 @@ def card(book: Profile, job: dict[str, Any], log: pd.DataFrame) -> str:
 
 def _prepare(staging: Path, job: dict[str, Any]) -> str | None:
     """Make the staging folder; keep what a killed run of the same job left, remove the rest."""
-    if staging.is_dir():
-        known = staging / "job.json"
-        try:
-            same = json.loads(known.read_text(encoding="utf-8")) == json.loads(json.dumps(job))
-        except (OSError, ValueError):
-            same = False
-        if not same:
-            shutil.rmtree(staging)
+    if staging.is_dir() and _known(staging / "job.json") != json.loads(json.dumps(job)):
+        shutil.rmtree(staging)
     staging.mkdir(parents=True, exist_ok=True)
     write_json(staging / "job.json", job)
     for folder in staging.glob("checkpoint-*"):
-        try:  # the trainer writes this file last
-            json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        if _known(folder / "trainer_state.json") is None:  # the trainer writes this file last
             shutil.rmtree(folder)
     checkpoint = get_last_checkpoint(str(staging))
     if checkpoint:
         print(f"resuming from {Path(checkpoint).name}", flush=True)
     return checkpoint
+
+
+def _known(file: Path) -> Any:
+    """What a file of JSON holds, None where a kill has left none or half of one."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def _check_disk(folder: Path, needed: float) -> None:

@@ -1,1 +1,1 @@
-"""A laptop world that agrees with what is published about traces; the one to come (see choices)."""
+"""A laptop world that agrees with what is published about traces."""

@@ -14,13 +14,8 @@ class Account(Family):
 
     def draw(self, rng: random.Random, n: int) -> Params:
         weeks, gain, every = max(1, n), rng.randint(11, 29), rng.randint(2, 6)
-        return {
-            "s": rng.randint(20, 220),
-            "d": gain,
-            "f": rng.randint(3, 9),
-            "e": every,
-            "n": weeks,
-        }
+        start, fee = rng.randint(20, 220), rng.randint(3, 9)
+        return {"s": start, "d": gain, "f": fee, "e": every, "n": weeks}
 
     def ask(self, p: Params) -> str:
         return (
@@ -31,18 +26,18 @@ class Account(Family):
     def slow(self, p: Params, pen: Pen) -> int:
         have = p["s"]
         for week in range(1, p["n"] + 1):
-            have = pen(f"{have} + {p['d']}", have + p["d"], f"{week}) ")
+            have = pen.plus(have, p["d"], f"{week}) ")
             if week % p["e"] == 0:
-                have = pen(f"{have} - {p['f']}", have - p["f"])
+                have = pen.minus(have, p["f"])
         return have
 
     def fast(self, p: Params, pen: Pen) -> int:
         gains = pen.product(p["n"], p["d"])
-        have = pen(f"{p['s']} + {gains}", p["s"] + gains)
+        have = pen.plus(p["s"], gains)
         if p["n"] < p["e"] or not pen.minds():
             return have
         fees = pen.product(p["n"] // p["e"], p["f"], f"{p['n'] // p['e']} losses: ")
-        return pen(f"{have} - {fees}", have - fees)
+        return pen.minus(have, fees)
 
 
 class Orbit(Family):
@@ -61,8 +56,7 @@ class Orbit(Family):
         )
 
     def _apply(self, v: int, a: int, b: int, m: int, label: str, pen: Pen) -> int:
-        raw = pen(f"{a} · {v} + {b}", a * v + b, label)
-        return raw if raw < m else pen.rest(raw, m)
+        return pen.below(pen(f"{a} · {v} + {b}", a * v + b, label), m)
 
     def slow(self, p: Params, pen: Pen) -> int:
         v = p["s"]
@@ -95,8 +89,7 @@ class Power(Family):
         return f"What is left when {p['a']} to the power {p['n']} is divided by {p['m']}?"
 
     def _times(self, v: int, a: int, m: int, label: str, pen: Pen) -> int:
-        raw = pen.product(v, a, label)
-        return raw if raw < m else pen.rest(raw, m)
+        return pen.below(pen.product(v, a, label), m)
 
     def slow(self, p: Params, pen: Pen) -> int:
         v = p["a"]
@@ -132,14 +125,14 @@ class Series(Family):
         total, term = p["s"], p["s"]
         for k in range(2, p["n"] + 1):
             term += p["d"]
-            total = pen(f"{total} + {term}", total + term, f"{k}) ")
+            total = pen.plus(total, term, f"{k}) ")
         return total
 
     def fast(self, p: Params, pen: Pen) -> int:
         grown = pen.product(p["n"] - 1, p["d"])
         ends = pen(f"{p['s']} + {p['s']} + {grown}", 2 * p["s"] + grown, "First and last: ")
         twice = pen.product(p["n"], ends)
-        return pen(f"{twice} / 2", twice // 2)
+        return pen.over(twice, 2)
 
 
 class Polynomial(Family):
@@ -161,7 +154,7 @@ class Polynomial(Family):
         for k, c in enumerate(reversed(p["c"][:-1]), 1):
             power = p["x"] if k == 1 else pen(f"{power} · {p['x']}", power * p["x"], f"x^{k}: ")
             term = pen.product(c, power)
-            total = pen(f"{total} + {term}", total + term)
+            total = pen.plus(total, term)
         return total
 
     def fast(self, p: Params, pen: Pen) -> int:
@@ -187,7 +180,7 @@ class Dot(Family):
         total = 0
         for k, (a, b) in enumerate(zip(p["a"], p["b"], strict=True), 1):
             term = pen(f"{a} · {b}", a * b, f"{k}) ")
-            total = pen(f"{total} + {term}", total + term) if k > 1 else term
+            total = pen.plus(total, term) if k > 1 else term
         return total
 
     def fast(self, p: Params, pen: Pen) -> int:
@@ -195,7 +188,7 @@ class Dot(Family):
         for k in range(0, len(pairs), 2):
             sum_ = " + ".join(f"{a} · {b}" for a, b in pairs[k : k + 2])
             two = pen(sum_, sum(a * b for a, b in pairs[k : k + 2]))
-            total = pen(f"{total} + {two}", total + two) if k else two
+            total = pen.plus(total, two) if k else two
         return total
 
 
@@ -204,8 +197,8 @@ class Machine(Family):
     rule = "Follow the orders one by one, or two at once."
 
     def draw(self, rng: random.Random, n: int) -> Params:
-        value, start, orders = 0, rng.randint(5, 60), []
-        value = start
+        value = start = rng.randint(5, 60)
+        orders = []
         for _ in range(min(max(2, n), 16)):
             order = rng.choice(
                 [k for k in ("add", "add", "take", "double") if k != "double" or value < 200]
@@ -263,8 +256,8 @@ class Mean(Family):
     def slow(self, p: Params, pen: Pen) -> int:
         total = p["m"][0]
         for k, mark in enumerate(p["m"][1:], 2):
-            total = pen(f"{total} + {mark}", total + mark, f"{k}) ")
-        return pen(f"{total} / {len(p['m'])}", total // len(p["m"]))
+            total = pen.plus(total, mark, f"{k}) ")
+        return pen.over(total, len(p["m"]))
 
     def fast(self, p: Params, pen: Pen) -> int:
         marks, over = p["m"], 0
@@ -281,12 +274,8 @@ class Calendar(Family):
 
     def draw(self, rng: random.Random, n: int) -> Params:
         week, first = rng.randint(17, 29), rng.randint(2, 90)
-        return {
-            "w": week,
-            "a": first,
-            "k": rng.randint(1, week),
-            "b": first + week * n + rng.randint(1, week - 1),
-        }
+        day, over = rng.randint(1, week), rng.randint(1, week - 1)
+        return {"w": week, "a": first, "k": day, "b": first + week * n + over}
 
     def ask(self, p: Params) -> str:
         return (
@@ -295,19 +284,19 @@ class Calendar(Family):
         )
 
     def slow(self, p: Params, pen: Pen) -> int:
-        left = pen(f"{p['b']} - {p['a']}", p["b"] - p["a"])
+        left = pen.minus(p["b"], p["a"])
         while left >= p["w"]:
-            left = pen(f"{left} - {p['w']}", left - p["w"])
+            left = pen.minus(left, p["w"])
         return self._shift(p, left, pen)
 
     def fast(self, p: Params, pen: Pen) -> int:
-        days = pen(f"{p['b']} - {p['a']}", p["b"] - p["a"])
+        days = pen.minus(p["b"], p["a"])
         return self._shift(p, pen.rest(days, p["w"]), pen)
 
     def _shift(self, p: Params, over: int, pen: Pen) -> int:
-        day = pen(f"{p['k']} + {over}", p["k"] + over)
+        day = pen.plus(p["k"], over)
         if day > p["w"] and pen.minds():
-            day = pen(f"{day} - {p['w']}", day - p["w"])
+            day = pen.minus(day, p["w"])
         return day
 
 
@@ -333,7 +322,7 @@ class Row(Family):
                 pen.say(f"{k}) 0")
                 before, now = now, 0
             else:
-                before, now = now, pen(f"{before} + {now}", before + now, f"{k}) ")
+                before, now = now, pen.plus(before, now, f"{k}) ")
         return now
 
     def slow(self, p: Params, pen: Pen) -> int:
@@ -441,7 +430,7 @@ class Divisor(Family):
         for _ in range(40):
             if a == b or b == 0:
                 break
-            rest = pen(f"{a} - {b}", a - b)
+            rest = pen.minus(a, b)
             a, b = max(b, rest), min(b, rest)
         return a
 

@@ -24,7 +24,7 @@ class Dice(Family):
 
     def _others(self, p: Params, found: int, pen: Pen) -> int:
         rolls = pen.product(p["n"], p["m"])
-        return pen(f"{rolls} - {found}", rolls - found)
+        return pen.minus(rolls, found)
 
     def slow(self, p: Params, pen: Pen) -> int:
         found = 0
@@ -37,7 +37,7 @@ class Dice(Family):
     def fast(self, p: Params, pen: Pen) -> int:
         least, most = 1, min(p["n"], p["s"] - 1)
         if p["s"] > p["m"]:
-            least = pen(f"{p['s']} - {p['m']}", p["s"] - p["m"])
+            least = pen.minus(p["s"], p["m"])
         found = pen(f"{most} - {least} + 1", most - least + 1)
         return self._others(p, found, pen)
 
@@ -63,7 +63,7 @@ class Ways(Family):
             if x > p["l"] + 1:
                 rest = pen.turn(rest, p["a"] % p["b"], p["b"], f"{x}) ", lambda v: v == 0)
             if rest == 0:
-                total = pen(f"{total} + {x}", total + x)
+                total = pen.plus(total, x)
         return total
 
     def _first(self, p: Params, pen: Pen) -> int:
@@ -80,7 +80,7 @@ class Ways(Family):
         total = x
         while x + p["b"] <= p["l"] + p["n"]:
             x += p["b"]
-            total = pen(f"{total} + {x}", total + x)
+            total = pen.plus(total, x)
         return total
 
 
@@ -108,15 +108,15 @@ class Multiples(Family):
                 found += not twice
                 pen.say(f"{x}, " + ("seen" if twice else f"{found}"))
                 x = x + step
-        return pen(f"{p['n']} - {found}", p["n"] - found)
+        return pen.minus(p["n"], found)
 
     def fast(self, p: Params, pen: Pen) -> int:
         n, both = p["n"], math.lcm(p["a"], p["b"])
-        first = pen(f"{n} / {p['a']}", n // p["a"])
-        second = pen(f"{n} / {p['b']}", n // p["b"])
-        twice = pen(f"{n} / {both}", n // both) if pen.minds() else 0
+        first = pen.over(n, p["a"])
+        second = pen.over(n, p["b"])
+        twice = pen.over(n, both) if pen.minds() else 0
         found = pen(f"{first} + {second} - {twice}", first + second - twice)
-        return pen(f"{n} - {found}", n - found)
+        return pen.minus(n, found)
 
 
 class Pairs(Family):
@@ -133,14 +133,14 @@ class Pairs(Family):
         total = 0
         for k in range(1, p["g"] + 1):
             others = p["g"] - k + p["b"]
-            total = pen(f"{total} + {others}", total + others, f"{k}) ")
+            total = pen.plus(total, others, f"{k}) ")
         return total
 
     def fast(self, p: Params, pen: Pen) -> int:
         everyone = p["g"] + p["b"]
         twice = pen.product(everyone, everyone - 1)
-        total = pen(f"{twice} / 2", twice // 2)
+        total = pen.over(twice, 2)
         if not pen.minds():
             return total
         boys = pen(f"{p['b']} · {p['b'] - 1} / 2", p["b"] * (p["b"] - 1) // 2)
-        return pen(f"{total} - {boys}", total - boys)
+        return pen.minus(total, boys)

@@ -162,11 +162,14 @@ def pretrain(
     What goes on keeps its tokenizer, which else is `folder`'s.
     """
     tokenizer = load_tokenizer(start or folder)
-    model, before = new_model(recipe, tokenizer), None
+    model = new_model(recipe, tokenizer)
+    command = f"python -m s1lib pretrain {name}"
+    facts: dict[str, Any] = {"recipe": asdict(recipe), "command": command}
     if start:
         model = Qwen2ForCausalLM.from_pretrained(start / name, dtype=torch.float32)
         model.config.max_position_embeddings = WINDOW
-        before = read_json(start / name / "training.json")
+        facts["before"] = read_json(start / name / "training.json")  # as recorded then
+        facts["command"] += " --start FOLDER"
     model.to(device)  # type: ignore[arg-type]
     if device == "cpu":  # the fused CPU kernel's backward pass is slower than plain matrix products
         model.set_attn_implementation("eager")
@@ -199,7 +202,8 @@ def pretrain(
             said = f"loss {loss:.4f}, {rate:,.0f} tokens/s, {left:.0f} min left"
             print(f"{name} {step}/{steps}: {said}", flush=True)
         if step % 500 == 499 or step == steps - 1:
-            save(name, model, tokenizer, recipe, log, folder, device, time.time() - began, before)
+            facts |= {"log": log, "minutes": round((time.time() - began) / 60, 1)}
+            save(folder / name, model, tokenizer, facts)
 
 
 def schedule(done: float, recipe: Recipe) -> float:
@@ -208,18 +212,10 @@ def schedule(done: float, recipe: Recipe) -> float:
 
 
 def save(
-    name: str,
-    model: Qwen2ForCausalLM,
-    tokenizer: Qwen2Tokenizer,
-    recipe: Recipe,
-    log: list[dict[str, float]],
-    folder: Path,
-    device: str,
-    seconds: float,
-    before: dict[str, Any] | None = None,
+    target: Path, model: Qwen2ForCausalLM, tokenizer: Qwen2Tokenizer, facts: dict[str, Any]
 ) -> None:
-    """Save weights as bf16 safetensors, the tokenizer, the log and a model card."""
-    target = folder / name
+    """Save weights as bf16 safetensors, the tokenizer, the facts with the log, and a model card."""
+    device = model.device.type
     target.mkdir(parents=True, exist_ok=True)
     state = Qwen2ForCausalLM(model.config)
     state.load_state_dict({k: v.cpu() for k, v in model.state_dict().items()})
@@ -228,20 +224,14 @@ def save(
     state.generation_config.eos_token_id = ends  # of a turn, and of plain text
     state.to(torch.bfloat16).save_pretrained(target)  # type: ignore[arg-type]
     tokenizer.save_pretrained(target)
-    facts = {
-        "recipe": asdict(recipe),
+    facts |= {
         "parameters": sum(p.numel() for p in model.parameters()),
-        "log": log,
-        "minutes": round(seconds / 60, 1),
         "device": device if device == "cuda" else f"cpu ({torch.get_num_threads()} threads)",
         "dtype": "bf16 autocast, fp32 weights",
         "torch": torch.__version__,
-        "command": f"python -m s1lib pretrain {name}",
     }
-    if before:  # what this training went on from, as recorded then
-        facts |= {"before": before, "command": f"python -m s1lib pretrain {name} --start FOLDER"}
     write_json(target / "training.json", facts)
-    write_text(target / "README.md", card(name, facts))
+    write_text(target / "README.md", card(target.name, facts))
 
 
 def card(name: str, facts: dict[str, Any]) -> str:

@@ -18,12 +18,8 @@ class Colony(Family):
 
     def draw(self, rng: random.Random, n: int) -> Params:
         s, d = rng.randint(12, 90), rng.randint(3, 19)
-        return {
-            "s": s,
-            "d": d,
-            "k": rng.randint(11, 70),
-            "t": s + d * (n - 1) + rng.choice((0, rng.randint(1, d - 1))),
-        }
+        k, over = rng.randint(11, 70), d * (n - 1) + rng.choice((0, rng.randint(1, d - 1)))
+        return {"s": s, "d": d, "k": k, "t": s + over}
 
     def ask(self, p: Params) -> str:
         return (
@@ -34,18 +30,18 @@ class Colony(Family):
     def slow(self, p: Params, pen: Pen) -> int:
         have, enough = p["s"], p["t"] + pen.minds()
         for day in range(p["k"] + 1, p["k"] + TRIES):
-            have = pen(f"{have} + {p['d']}", have + p["d"], f"{day}) ", lambda v: v >= enough)
+            have = pen.plus(have, p["d"], f"{day}) ", lambda v: v >= enough)
             if have >= enough:
                 break
         return day
 
     def fast(self, p: Params, pen: Pen) -> int:
-        gap = pen(f"{p['t']} - {p['s']}", p["t"] - p["s"])
+        gap = pen.minus(p["t"], p["s"])
         rest = pen.rest(gap, p["d"])
         days = gap // p["d"] + 1
         if rest == 0 and not pen.minds():
             days -= 1
-        return pen(f"{p['k']} + {days}", p["k"] + days)
+        return pen.plus(p["k"], days)
 
 
 class Braking(Family):
@@ -66,18 +62,18 @@ class Braking(Family):
     def slow(self, p: Params, pen: Pen) -> int:
         speed, enough = p["s"], p["t"] - pen.minds()
         for second in range(p["k"] + 1, p["k"] + TRIES):
-            speed = pen(f"{speed} - {p['d']}", speed - p["d"], f"{second}) ", lambda v: v <= enough)
+            speed = pen.minus(speed, p["d"], f"{second}) ", lambda v: v <= enough)
             if speed <= enough:
                 break
         return second
 
     def fast(self, p: Params, pen: Pen) -> int:
-        gap = pen(f"{p['s']} - {p['t']}", p["s"] - p["t"])
+        gap = pen.minus(p["s"], p["t"])
         rest = pen.rest(gap, p["d"])
         seconds = gap // p["d"] + 1
         if rest == 0 and not pen.minds():
             seconds -= 1
-        return pen(f"{p['k']} + {seconds}", p["k"] + seconds)
+        return pen.plus(p["k"], seconds)
 
 
 class Congruence(Family):
@@ -110,7 +106,7 @@ class Congruence(Family):
         for _ in range(p["a"] + 3):
             if pen.rest(number, p["a"], "", lambda v: v == 0) == 0:
                 break
-            number = pen(f"{number} + {p['m']}", number + p["m"])
+            number = pen.plus(number, p["m"])
         return number // p["a"]
 
 
@@ -169,7 +165,7 @@ class Coins(Family):
                 break
             left -= p["a"]
             rest = pen.turn(rest, p["b"] - p["a"], p["b"], f"{left}) ", lambda v: v == 0)
-        return pen(f"{left} / {p['b']}", left // p["b"])
+        return pen.over(left, p["b"])
 
     def fast(self, p: Params, pen: Pen) -> int:
         for y in range(p["c"] // p["b"], -1, -1):
@@ -201,14 +197,14 @@ class Rectangle(Family):
             area = pen.product(x, total - x, "", lambda v: v == p["x"] * p["y"])
             if area == p["x"] * p["y"]:
                 break
-        return pen(f"{total} - {x}", total - x)
+        return pen.minus(total, x)
 
     def fast(self, p: Params, pen: Pen) -> int:
         half, area = (p["x"] + p["y"]) // 2, p["x"] * p["y"]
         square = pen.product(half, half)
-        gap = pen(f"{square} - {area}", square - area)
+        gap = pen.minus(square, area)
         root = pen(f"root of {gap}", math.isqrt(gap))
-        return pen(f"{half} + {root}", half + root)
+        return pen.plus(half, root)
 
 
 class Tickets(Family):
@@ -230,16 +226,16 @@ class Tickets(Family):
     def slow(self, p: Params, pen: Pen) -> int:
         cost, more = pen.product(p["s"], p["a"]), p["b"] - p["a"]
         for cheap in range(p["s"] - 1, -1, -1):
-            cost = pen(f"{cost} + {more}", cost + more, f"{cheap}) ", lambda v: v == p["c"])
+            cost = pen.plus(cost, more, f"{cheap}) ", lambda v: v == p["c"])
             if cost >= p["c"]:
                 break
         return cheap
 
     def fast(self, p: Params, pen: Pen) -> int:
         cheap = pen.product(p["s"], p["a"])
-        short = pen(f"{p['c']} - {cheap}", p["c"] - cheap)
-        dear = pen(f"{short} / {p['b'] - p['a']}", short // (p["b"] - p["a"]))
-        return pen(f"{p['s']} - {dear}", p["s"] - dear) if pen.minds() else dear
+        short = pen.minus(p["c"], cheap)
+        dear = pen.over(short, p["b"] - p["a"])
+        return pen.minus(p["s"], dear) if pen.minds() else dear
 
 
 class Runners(Family):
@@ -262,18 +258,18 @@ class Runners(Family):
         for _ in range(TRIES):
             ahead = a + p["u"]
             first = f"{a} + {p['u']} = {ahead}, "
-            b = pen(f"{b} + {p['v']}", b + p["v"], first, lambda v: v == ahead)  # noqa: B023
+            b = pen.plus(b, p["v"], first, lambda v: v == ahead)  # noqa: B023
             a = ahead
             if b >= a:
                 break
         return a
 
     def fast(self, p: Params, pen: Pen) -> int:
-        lead = pen(f"{p['p']} - {p['q']}", p["p"] - p["q"])
+        lead = pen.minus(p["p"], p["q"])
         faster = p["v"] - p["u"]
-        time = pen(f"{lead} / {faster}", lead // faster)
+        time = pen.over(lead, faster)
         way = pen.product(p["u"], time)
-        return pen(f"{p['p']} + {way}", p["p"] + way) if pen.minds() else way
+        return pen.plus(p["p"], way) if pen.minds() else way
 
 
 class Riddle(Family):
@@ -326,7 +322,7 @@ class Factor(Family):
         for d in divisors:
             if pen.rest(n, d, "", lambda v: v == 0) == 0:
                 break
-        return pen(f"{n} / {d}", n // d)
+        return pen.over(n, d)
 
     def slow(self, p: Params, pen: Pen) -> int:
         return self._search(p["n"], pen, range(2, TRIES))
