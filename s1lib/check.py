@@ -23,7 +23,7 @@ from packaging.version import Version
 
 from s1lib import roles
 from s1lib.artifacts import RunError, read_json, read_table
-from s1lib.profile import NAMES, Profile, load_profile
+from s1lib.profile import Profile, add_profile, load_profile
 from s1lib.questions.collection import datasets
 from s1lib.training import slurm
 from s1lib.training.fit import GIB, Shape, disk, needed, read_shape
@@ -297,8 +297,7 @@ def _ports() -> Iterator[int]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--profile", default="laptop", help=f"{', '.join(NAMES)} or a .yaml file")
-    parser.add_argument("--run", default="", help="run folder (default: results/<profile>)")
+    add_profile(parser)
 
 
 def main(args: argparse.Namespace) -> int:

@@ -318,9 +318,8 @@ def _best_method(facts: AllFacts) -> list[Evidence]:
     steady = [one for one in rivals if one.control.value == 100]
     highest = max(rivals, key=lambda one: one.performance.value or 0)
     steepest = max(steady, key=lambda one: one.scaling.value or 0, default=None)
-    table = {row["short"]: row for row in published("table_3")}
-    best = table["BF"]["performance"] - table["TCC"]["performance"]
-    slope = table["BF"]["scaling"] - table["TCC+BF"]["scaling"]
+    best, _ = _printed("table_3", {"short": "BF"}, {"short": "TCC"})("performance")
+    slope, _ = _printed("table_3", {"short": "BF"}, {"short": "TCC+BF"})("scaling")
     leads = (
         ("Performance, minus the best other method", "performance", highest, (best, None)),
         ("Scaling, minus the best other method whose Control is 100%", "scaling", steepest,
@@ -348,14 +347,9 @@ def _ahead(facts: AllFacts, ours: Method, theirs: Method | None, measure: str) -
 
 
 def _control_of(short: str, runs: Sequence[Mapping[str, Any]]) -> Numbers:
-    (printed,) = (row["control"] for row in published("table_3") if row["short"] == short)
     lengths = [run["thinking_tokens"] for run in runs]
-    return printed, metrics.control(lengths, upper=[run["upper"] for run in runs])
-
-
-def _rejection() -> Numbers:
-    (printed,) = (row["scaling"] for row in published("table_3") if row["short"] == "RS")
-    return printed, _slope("RS")
+    recomputed = metrics.control(lengths, upper=[run["upper"] for run in runs])
+    return accuracy("table_3", "control", short=short), recomputed
 
 
 def _budget_control() -> Numbers:
@@ -458,7 +452,8 @@ CLAIMS = (
         "Scaling of rejection sampling below zero, 95% interval excluding 0",
         (number("07", "Scaling of rejection sampling (points per doubling)",
                 lambda facts: [(row.benchmark, row.scaling) for row in _method(facts, "RS")],
-                lambda one: metrics.excludes_zero(one.ci95, -1), _rejection),),
+                lambda one: metrics.excludes_zero(one.ci95, -1),
+                lambda: (accuracy("table_3", "scaling", short="RS"), _slope("RS"))),),
     ),
     Claim(
         "C8", "Thinking longer beats voting among parallel answers at equal tokens (Figure 4b)",

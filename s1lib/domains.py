@@ -28,32 +28,14 @@ your reason in one or two sentences. Then end with a line that holds nothing but
 code of the area."""
 
 
-def title(code: str) -> str:
-    """Title of an area. Raises `RunError` for a code that is not one of the 61."""
-    return AREAS[check(code)]
-
-
-def check(code: str) -> str:
-    """The code itself, or `RunError` if no area has it."""
-    if code not in AREAS:
-        raise RunError(
-            f"{code!r} is no domain: use one of the {len(AREAS)} codes in s1lib/msc.json"
-        )
-    return code
-
-
-def areas_text() -> str:
-    """The list of areas, the same in every request, for the part of a prompt that is cached."""
-    return "\n".join(f"{code} {name}" for code, name in AREAS.items())
-
-
 def prompt(question: str) -> tuple[str, str]:
     """System text and user text that ask a language model for the area of a question.
 
-    All that does not change between questions is in the system text, so that a provider's
-    prompt cache can keep it.
+    All that does not change between questions, the list of areas too, is in the system text, so
+    that a provider's prompt cache can keep it.
     """
-    return f"{SYSTEM}\n\n# Areas\n\n{areas_text()}", f"# Question\n\n{question}"
+    areas = "\n".join(f"{code} {name}" for code, name in AREAS.items())
+    return f"{SYSTEM}\n\n# Areas\n\n{areas}", f"# Question\n\n{question}"
 
 
 def parse(reply: str) -> str | None:
@@ -82,29 +64,16 @@ class LocalClassifier:
 
     def fit(self, questions: Sequence[str], codes: Sequence[str]) -> LocalClassifier:
         """Train on labelled questions. Raises `RunError` for an unknown code or one class."""
-        labels = [check(code) for code in codes]
-        if len(set(labels)) < 2:
+        if unknown := set(codes) - AREAS.keys():
+            raise RunError(f"{min(unknown)!r} is no domain: use one of the codes in s1lib/msc.json")
+        if len(set(codes)) < 2:
             raise RunError("the local classifier needs labelled questions of two domains or more")
-        self.model.fit(list(questions), labels)
+        self.model.fit(list(questions), list(codes))
         return self
 
     def predict(self, questions: Sequence[str]) -> list[str]:
         """One area code per question."""
         return [str(code) for code in self.model.predict(list(questions))]
-
-    def accuracy(self, questions: Sequence[str], codes: Sequence[str]) -> dict[str, Any]:
-        """Share of questions filed as labelled, in percent: `{value, n, ci95}`.
-
-        The interval is Wilson's at 95%. Raises `RunError` without questions.
-        """
-        from scipy.stats import binomtest
-
-        if len(codes) == 0:
-            raise RunError("the accuracy of the classifier needs labelled questions: give some")
-        right = sum(a == b for a, b in zip(self.predict(questions), codes, strict=True))
-        interval = binomtest(right, len(codes)).proportion_ci(method="wilson")
-        ci95 = [round(100 * edge, 2) for edge in (interval.low, interval.high)]
-        return {"value": round(100 * right / len(codes), 2), "n": len(codes), "ci95": ci95}
 
 
 def _plain(text: str) -> str:

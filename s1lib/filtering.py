@@ -16,15 +16,16 @@ from transformers import PreTrainedTokenizerBase
 from s1lib.chat import training_text
 from s1lib.published import published
 
+Reasons = list[tuple[str | pd.Series, pd.Series]]  # in words, and which rows each holds for
 DROPPED = ("id", "stage", "reason")
 
 STEPS = ("collected", "traced", "complete", "well formed", "hard")
 
-_FEATURES = (
-    ("attempt", "no attempt"),
-    ("solution", "no reference solution"),
-    ("domain", "no domain"),
-)
+_FEATURES = {
+    "attempt": "no attempt",
+    "solution": "no reference solution",
+    "domain": "no domain",
+}
 _REFERENCE_LABEL = re.compile(r"p[1-9][0-9]{0,2}\.")
 _REFERENCE_BOLD = re.compile(r"\*\*(?=.*\d)[^\s\]]*\*\*")
 _LABEL = re.compile(r"(?<![\w\\])p[1-9][0-9]{0,2}\.(?!\d)")
@@ -66,16 +67,15 @@ def untraced(pool: pd.DataFrame) -> pd.Series:
     The trace is not there, the teacher did not come to its end (`status` is not `ok`: it was cut,
     refused, ...), or it is marked as `overlong`. A column that is not there is not asked for.
     """
-    reason = pd.Series(None, index=pool.index, dtype=object)
+    found: Reasons = []
     if "status" in pool:
         unfinished = pool["status"].notna() & (pool["status"] != "ok")
-        reason[unfinished] = "trace: " + pool["status"][unfinished].astype(str)
+        found.append(("trace: " + pool["status"].astype(str), unfinished))
     if "thinking" in pool:
-        lacks = pool["thinking"].isna() | (pool["thinking"].astype(str).str.strip() == "")
-        reason[reason.isna() & lacks] = "no trace"
+        found.append(("no trace", _empty(pool["thinking"])))
     if "overlong" in pool:
-        reason[reason.isna() & pool["overlong"]] = "longer than training takes"
-    return reason
+        found.append(("longer than training takes", pool["overlong"]))
+    return _first(pool, found)
 
 
 def missing(pool: pd.DataFrame) -> pd.Series:
@@ -85,15 +85,11 @@ def missing(pool: pd.DataFrame) -> pd.Series:
     attempt, reference solution, grade (of the teacher or a student, columns `teacher_verdict`
     and `<student>_verdict`) or domain is told apart. A column that is not there is not asked for.
     """
-    reason = pd.Series(None, index=pool.index, dtype=object)
-    for column, words in _FEATURES:
-        if column in pool:
-            lacks = pool[column].isna() | (pool[column].astype(str).str.strip() == "")
-            reason[reason.isna() & lacks] = words
-    for column in pool.columns[pool.columns.str.endswith("_verdict")]:
-        lacks = ~pool[column].isin(("correct", "wrong"))
-        reason[reason.isna() & lacks] = f"no grade: {column.removesuffix('_verdict')}"
-    return reason
+    found: Reasons = [(why, _empty(pool[name])) for name, why in _FEATURES.items() if name in pool]
+    for name in pool.columns[pool.columns.str.endswith("_verdict")]:
+        lacks = ~pool[name].isin(("correct", "wrong"))
+        found.append((f"no grade: {name.removesuffix('_verdict')}", lacks))
+    return _first(pool, found)
 
 
 def malformed(question: str, source_type: str, patterns: str = "default") -> str | None:
@@ -141,15 +137,10 @@ def quality(pool: pd.DataFrame, patterns: str = "default") -> tuple[pd.DataFrame
 
 def difficulty(pool: pd.DataFrame, students: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Drop what any student solves (column `<student>_verdict` is `correct`)."""
-    solved = {name: pool[f"{name}_verdict"] == "correct" for name in students}
-    reason = pd.Series(None, index=pool.index, dtype=object)
-    for name, by in solved.items():
-        others = [solved[other] for other in students if other != name]
-        alone = ~pd.concat(others, axis=1).any(axis=1) if others else by
-        reason[by & alone] = f"solved by {name}"
-    reason[reason.isna() & pd.concat(solved, axis=1).any(axis=1)] = "solved by several students"
-    dropped = _dropped(pool, reason, "hard")
-    return pool[reason.isna()].reset_index(drop=True), dropped
+    solved = pd.DataFrame({name: pool[f"{name}_verdict"] == "correct" for name in students})
+    alone = [(f"solved by {name}", solved[name]) for name in solved]
+    reason = _first(pool, [("solved by several students", solved.sum(axis=1) > 1), *alone])
+    return pool[reason.isna()].reset_index(drop=True), _dropped(pool, reason, "hard")
 
 
 def dealt(
@@ -188,6 +179,18 @@ def funnel(collected: int, dropped: pd.DataFrame) -> pd.DataFrame:
         rows.append((step, left, theirs.get("paper"), theirs.get("notebook")))
     columns = ["step", "n", "published", "notebook"]
     return pd.DataFrame(rows, columns=columns, dtype=object).astype({"n": int})
+
+
+def _empty(column: pd.Series) -> pd.Series:
+    return column.isna() | (column.astype(str).str.strip() == "")
+
+
+def _first(pool: pd.DataFrame, found: Reasons) -> pd.Series:
+    """For every row the first of the reasons that hold for it, or None."""
+    reason = pd.Series(None, index=pool.index, dtype=object)
+    for words, holds in found:
+        reason = reason.mask(reason.isna() & holds, words)
+    return reason
 
 
 def _dropped(pool: pd.DataFrame, reason: pd.Series, stage: str) -> pd.DataFrame:

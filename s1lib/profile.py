@@ -7,6 +7,8 @@ in every profile.
 
 from __future__ import annotations
 
+import argparse
+import json
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -199,6 +201,12 @@ class Profile(Section):
     ablations: Ablations
 
 
+def add_profile(parser: argparse.ArgumentParser) -> None:
+    """Which profile, and where: the same for all commands that work on a run."""
+    parser.add_argument("--profile", default="laptop", help=f"{', '.join(NAMES)} or a .yaml file")
+    parser.add_argument("--run", default="", help="run folder (default: results/<profile>)")
+
+
 def load_profile(name: str, run: str | Path = "", **changes: Any) -> Profile:
     """Read `s1lib/profiles/<name>.yaml` (or a path to such a file).
 
@@ -212,9 +220,11 @@ def load_profile(name: str, run: str | Path = "", **changes: Any) -> Profile:
     data["run"] = Path(run) if run else _book() / "results" / data["name"]
     for key, value in changes.items():
         if value is not None:
-            _set(data, key.split("__"), value)
-    try:
-        return Profile.model_validate(_tuples(data))
+            for part in reversed(key.split("__")):
+                value = {part: value}
+            data = _over(data, value)
+    try:  # as JSON, whose lists may become tuples
+        return Profile.model_validate_json(json.dumps(data, default=str))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -241,9 +251,9 @@ def _read(name: str) -> tuple[Path, dict[str, Any]]:
 
 def _over(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """`base` with the changes in it, section by section."""
-    both = {key for key in base.keys() & changes.keys() if isinstance(base[key], dict)}
-    deeper = {key: _over(base[key], changes[key] or {}) for key in both}
-    return {**base, **changes, **deeper}
+    common = {key: (base[key], changes[key] or {}) for key in base.keys() & changes.keys()}
+    sections = {key for key, sides in common.items() if all(isinstance(s, dict) for s in sides)}
+    return {**base, **changes, **{key: _over(*common[key]) for key in sections}}
 
 
 def _book() -> Path:
@@ -252,16 +262,3 @@ def _book() -> Path:
     is_book = (folder for folder in (here, *here.parents) if (folder / _GRAPH).is_file())
     home = next(is_book, here)
     return Path() if home == here else home
-
-
-def _set(data: dict[str, Any], path: list[str], value: Any) -> None:
-    for part in path[:-1]:
-        data = data.setdefault(part, {})
-    data[path[-1]] = value
-
-
-def _tuples(value: Any) -> Any:
-    """YAML has lists only; the profile is immutable."""
-    if isinstance(value, dict):
-        return {key: _tuples(item) for key, item in value.items()}
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

@@ -34,8 +34,8 @@ def published(name: str) -> Any:
     return json.loads(json.dumps(numbers[name]))
 
 
-def accuracy(table: str, benchmark: str, **where: Any) -> float:
-    """One accuracy in percent from a table with a column per benchmark.
+def accuracy(table: str, column: str, **where: Any) -> float:
+    """One number of a table, such as an accuracy in percent from a table of benchmarks.
 
     `accuracy("table_4", "AIME24", string="Wait")` is 53.3. Raises `RunError` unless exactly one
     row matches `where`.
@@ -43,4 +43,4 @@ def accuracy(table: str, benchmark: str, **where: Any) -> float:
     rows = [row for row in published(table) if all(row.get(k) == v for k, v in where.items())]
     if len(rows) != 1:
         raise RunError(f"{len(rows)} rows of {table} match {where}: name exactly one")
-    return float(rows[0][benchmark])
+    return float(rows[0][column])

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ import pandas as pd
 from transformers import PreTrainedTokenizerBase
 
 from s1lib import chat
-from s1lib.artifacts import RunError, write_table, write_text
+from s1lib.artifacts import RunError
 
 DRAWS = ("draw", "phase", "domain", "rank", "weight", "id")
 SET_COLUMNS = (
@@ -171,43 +170,6 @@ def training_set(rows: pd.DataFrame, tokenizer: PreTrainedTokenizerBase) -> pd.D
     triples = zip(rows["question"], rows["thinking"], rows["attempt"], strict=True)
     table["text"] = [chat.training_text(tokenizer, *triple) for triple in triples]
     return table
-
-
-def export(table: pd.DataFrame, folder: Path, name: str = "s1K", push_to: str = "") -> Path:
-    """Write a set as a folder that `datasets.load_dataset` reads, with a card.
-
-    Nothing leaves the machine unless `push_to` names a dataset of the hub (needs a login).
-    """
-    counts = table["source_type"].str.split("/").str[:2].str.join("/").value_counts()
-    lines = "\n".join(f"| {source} | {n:,} |" for source, n in counts.items())
-    card = f"""---
-pretty_name: {name}
-language: [en]
-task_categories: [text-generation]
-configs:
-- config_name: default
-  data_files: data/train.parquet
----
-
-# {name}
-
-{len(table):,} questions with thinking traces and attempts, selected for quality, difficulty and
-diversity as in *s1: Simple test-time scaling* (arXiv 2501.19393). `text` is the training text,
-`domain` the two-digit class of the Mathematics Subject Classification. Attempts are not all
-correct. Questions keep the licences of their sources.
-
-| source | questions |
-|---|---|
-{lines}
-"""
-    write_table(folder / "data" / "train.parquet", table)
-    write_text(folder / "README.md", card)
-    if push_to:
-        from huggingface_hub import HfApi
-
-        HfApi().create_repo(push_to, repo_type="dataset", exist_ok=True)
-        HfApi().upload_folder(repo_id=push_to, repo_type="dataset", folder_path=folder)
-    return folder
 
 
 def bucket(n: int) -> int:

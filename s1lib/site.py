@@ -23,11 +23,12 @@ from s1lib import explore, figures, links, slides, speed, tables, times
 from s1lib.artifacts import RunError, replace_folder, write_text
 from s1lib.claims import ledger, markdown
 from s1lib.policy import fence
-from s1lib.profile import NAMES, load_profile
+from s1lib.profile import add_profile, load_profile
 from s1lib.readers import for_readers, not_run
 from s1lib.results import read_all
 from s1lib.run.graph import read_graph, writer_of
 from s1lib.run.notebooks import Notebook, clean, plain, read_notebook, write_notebook
+from s1lib.run.state import last_run
 from s1lib.students import for_a_host, for_students
 
 PAGES = Path(__file__).parents[1] / "jupyter_book"
@@ -35,8 +36,7 @@ _NEEDED_OF_MATHJAX = ("tex-chtml.js", "output", "input")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--profile", default="laptop", help=f"{', '.join(NAMES)} or a .yaml file")
-    parser.add_argument("--run", default="", help="run folder (default: results/<profile>)")
+    add_profile(parser)
     parser.add_argument(
         "--repository", default="", metavar="URL", help="where source, edit and launch links lead"
     )
@@ -149,7 +149,7 @@ def _stage(
     for source in _sources(pages):
         write_notebook(for_students(read_notebook(source)), stage / "students" / source.name)
         if source.name not in run_at:
-            took = times.seconds(run, source.name[:2])
+            took = last_run(source.name[:2], run).get("seconds")
             page = not_run(read_notebook(source), source.name, profile, took)
             write_notebook(page, stage / "notebooks" / source.name)
     decks = {}

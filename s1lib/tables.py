@@ -65,7 +65,7 @@ def examples(facts: AllFacts) -> pd.DataFrame | None:
     if not ours:
         return None
     theirs = [
-        {"origin": "published", "benchmark": "MATH500", **row, "low": None, "high": None}
+        {"origin": "published", "benchmark": "MATH500", **row}
         for row in published("figure_2_examples")
         if row["examples"]
     ]
@@ -293,14 +293,8 @@ def table_6(facts: AllFacts) -> pd.DataFrame | None:
         columns={"n": "published, n", "k_tokens": "published, 1000 tokens"}
     )
     right = pd.DataFrame(ours).sort_values("n", ascending=False, kind="stable", ignore_index=True)
-    right = pd.DataFrame(
-        {
-            "measured, domain": right["title"],
-            "measured, n": right["n"],
-            "measured, 1000 tokens": right["k_tokens"],
-        }
-    )
-    table = left.join(right, how="outer")
+    names = {"title": "measured, domain", "n": "measured, n", "k_tokens": "measured, 1000 tokens"}
+    table = left.join(right[list(names)].rename(columns=names), how="outer")
     return table.astype({"published, n": "Int64", "measured, n": "Int64"})
 
 
@@ -346,30 +340,26 @@ def conditional(method: str) -> Callable[[AllFacts], pd.DataFrame | None]:
     def table(facts: AllFacts) -> pd.DataFrame | None:
         ours = [one for one in points(facts) if one.setting.method.startswith(method)]
         counted = sorted({name for one in ours for name in one.means})
-        theirs = published("table_12" if method.startswith("token") else "table_13")
-        rows = [
-            {
-                "origin": "published",
-                "method": row["method"],
-                "benchmark": "AIME24",
-                "asked": row["asked"],
-                **{name: _cell(row.get(name)) for name in ("thinking tokens", *counted)},
-                "accuracy": _cell(row["AIME24"]),
-            }
-            for row in theirs
-        ] + [
+        rows: list[dict[str, Any]] = [
+            {"origin": "published", "benchmark": "AIME24", **row, "accuracy": row["AIME24"]}
+            for row in published("table_12" if method.startswith("token") else "table_13")
+        ]
+        rows += [
             {
                 "origin": "measured",
                 "method": one.setting.method,
                 "benchmark": one.benchmark,
                 "asked": one.setting.asked,
-                "thinking tokens": _cell(one.thinking_tokens),
-                **{name: _cell(one.means.get(name)) for name in counted},
-                "accuracy": _cell(one),
+                "thinking tokens": one.thinking_tokens,
+                **one.means,
+                "accuracy": one,
             }
             for one in ours
         ]
-        return pd.DataFrame(rows) if ours else None
+        lengths = ("thinking tokens", *counted)
+        columns = ["origin", "method", "benchmark", "asked", *lengths, "accuracy"]
+        cells = [[_cell(row.get(name)) for name in columns] for row in rows]
+        return pd.DataFrame(cells, columns=columns) if ours else None
 
     return table
 
@@ -486,26 +476,21 @@ def _by_benchmark(
     `lengths=True` adds a column of thinking tokens to each.
     """
     headings = columns(point.benchmark for _, point in ours)
-    own = [name for name in headings.values() if name not in BENCHMARKS]
-    wanted = [*BENCHMARKS, *own]
+    wanted = dict.fromkeys((*BENCHMARKS, *headings.values()))
+    judged = [c for name in wanted for c in ((name, f"{name} tokens") if lengths else (name,))]
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     for label, printed in theirs:
-        row = {"origin": "published", **label}
-        for name in wanted:
-            row[name] = _cell(printed.get(name))
-            if lengths:
-                row[f"{name} tokens"] = _cell(printed.get(f"{name} tokens"))
-        rows["published", *label.values()] = row
+        cells = {name: _cell(printed.get(name)) for name in judged}
+        rows["published", *label.values()] = {"origin": "published", **label, **cells}
     for label, point in ours:
         row = rows.setdefault(("measured", *label.values()), {"origin": "measured", **label})
-        if headings[point.benchmark] in row:
+        heading = headings[point.benchmark]
+        if heading in row:
             what = ", ".join(map(str, label.values()))
             raise RunError(f"{what} was measured twice on {point.benchmark}: keep one of the facts")
-        row[headings[point.benchmark]] = _cell(point)
+        row[heading] = _cell(point)
         if lengths:
-            spent = _interval(point.thinking_tokens, point.thinking_ci95)
-            row[f"{headings[point.benchmark]} tokens"] = spent
-    judged = [c for name in wanted for c in ((name, f"{name} tokens") if lengths else (name,))]
+            row[f"{heading} tokens"] = _interval(point.thinking_tokens, point.thinking_ci95)
     names = [name for name in next(iter(rows.values())) if name not in judged]
     return pd.DataFrame(rows.values(), columns=[*names, *judged]).map(_cell)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from s1lib import tables
 from s1lib.artifacts import read_json
@@ -25,18 +24,12 @@ def table(run: Path) -> str:
                 duration(took),
                 str(status.get("device", "–")),
                 str(status.get("date", "–"))[:10],
-                _versions(status.get("versions")),
+                ", ".join(f"{k} {v}" for k, v in status.get("versions", {}).items()) or "–",
             )
         )
     rows.append(("**all**", f"**{duration(total)}**", "", "", ""))
     head = ("Chapter", "Time", "Device", "Date", "Versions")
     return tables.markdown(head, rows, right=("Time",))
-
-
-def seconds(run: Path, number: str) -> float | None:
-    """How long a chapter took when it last ran, here or on the reference machine."""
-    file = run / "status" / f"{number}.json"
-    return read_json(file).get("seconds") if file.is_file() else None
 
 
 def about(profile: str, run: Path) -> str:
@@ -58,9 +51,3 @@ def duration(took: float | None) -> str:
         return "–"
     minutes, rest = divmod(round(took), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
-def _versions(versions: Any) -> str:
-    if isinstance(versions, dict):
-        return ", ".join(f"{name} {version}" for name, version in versions.items())
-    return str(versions or "–")

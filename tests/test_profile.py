@@ -83,6 +83,14 @@ def test_a_profile_that_extends_another_holds_only_what_is_different(tmp_path):
         load_profile(str(mine))
 
 
+def test_a_section_that_is_no_section_is_one_sentence_in_an_extension_too(tmp_path):
+    """It had been an `AttributeError`."""
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("extends: smoke\nselection: 5\n")
+    with pytest.raises(RunError, match=r"mine\.yaml: selection: "):
+        load_profile(str(mine))
+
+
 def test_the_paper_of_today_differs_from_the_papers_record_in_who_is_asked_only():
     paper, today = load_profile("paper"), load_profile("paper-today", load_profile("paper").run)
     assert today.models.students == paper.models.students

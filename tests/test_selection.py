@@ -15,7 +15,6 @@ from s1lib.selection import (
     bucket,
     direct,
     diverse_set,
-    export,
     longest_set,
     power_law,
     random_set,
@@ -236,18 +235,6 @@ def test_training_texts_are_those_of_s1k(tiny_tokenizer):
         "<|im_start|>think\nx=1:7 no.\n\nx=2:14 yes.\n\nWait, check. So 2.\n"
         "<|im_start|>answer\nFinal Answer: 2<|im_end|>\n"
     )
-
-
-def test_an_exported_set_loads_with_datasets_and_has_a_card(tiny_tokenizer, tmp_path):
-    from datasets import load_dataset
-
-    table = training_set(make_pool(5), tiny_tokenizer)
-    folder = export(table, tmp_path / "s1K")
-    cache = str(tmp_path / "cache")
-    loaded = load_dataset(str(folder), split="train", cache_dir=cache)
-    assert loaded["text"] == table["text"].tolist()
-    assert loaded[0]["thinking_trajectories"] == list(table["thinking_trajectories"][0])
-    assert "| x/y | 5 |" in (folder / "README.md").read_text()
 
 
 @pytest.mark.parametrize(("n", "power"), [(0, 1), (1, 1), (2, 2), (3, 4), (4, 4), (1025, 2048)])

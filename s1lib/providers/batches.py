@@ -13,11 +13,9 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from s1lib.artifacts import RunError
 from s1lib.providers.faults import Failure, explain
-from s1lib.providers.prices import price
 from s1lib.providers.protocol import BatchProvider, Fetched, Reply
-from s1lib.providers.run import Run
+from s1lib.providers.run import Run, cost_of
 from s1lib.providers.store import Batch
 
 T = TypeVar("T")
@@ -113,7 +111,7 @@ def _settle(run: Run, batch: Batch, fetched: Fetched, tries: Counter[str]) -> No
             if not run.fail(call, request or batch.model, outcome, worst, outcome.action):
                 continue
         else:
-            cost = _cost(batch.model, lost.popleft(), worst) if lost else 0.0
+            cost = cost_of(lost.popleft(), batch.model, worst, batch=True) if lost else 0.0
             run.store.settle(call, cost, "not answered")
         tries[key] += 1
         if key in run.todo and tries[key] < run.settings.tries:
@@ -121,10 +119,6 @@ def _settle(run: Run, batch: Batch, fetched: Fetched, tries: Counter[str]) -> No
         elif key in run.todo:
             run.give_up(key, "the batch ended without an answer")
     run.store.end_batch(batch.label)
-
-
-def _cost(model: str, reply: Reply, worst: float) -> float:
-    return worst if reply.usage is None else price(model).cost(reply.usage, batch=True)
 
 
 async def _arrived(run: Run, provider: BatchProvider, batch: Batch) -> bool:
@@ -166,7 +160,7 @@ async def _steady(run: Run, act: Callable[[], Awaitable[T]]) -> T | None:
             if failure is None:
                 raise
             if failure.action != "retry" or attempt + 1 == run.settings.tries:
-                run.halt(RunError(f"{failure.why}. Nothing is lost: mend it and run again"))
+                run.stop(failure.why)
                 return None
             await run.sleep(run.pause(attempt, failure.wait))
     return None

@@ -116,12 +116,12 @@ class Run:
     def record(
         self, call: int, request: Request | str, reply: Reply, worst: float, batch: bool = False
     ) -> None:
-        """Store an answer and what it cost; without a usage it may have cost the worst.
+        """Store an answer and what it cost.
 
         Of a request of an earlier run, no more than the model is known.
         """
         model = request if isinstance(request, str) else request.model
-        cost = worst if reply.usage is None else price(model).cost(reply.usage, batch)
+        cost = cost_of(reply, model, worst, batch)
         asked = {"model": model} if isinstance(request, str) else asdict(request)
         self.store.settle(call, cost, "answered", asked, asdict(replace(reply, dollars=cost)))
         self.ended[reply.status] += 1
@@ -142,7 +142,7 @@ class Run:
         cost = worst if failure.billed else 0.0
         self.store.settle(call, cost, outcome, wait=failure.wait)
         if failure.action == "stop":
-            self.halt(RunError(f"{failure.why}. Nothing is lost: mend it and run again"))
+            self.stop(failure.why)
         elif failure.action == "reject" and not isinstance(request, str):
             self.rejected[request.key] = (call, failure.why)
             self._count(failure.why)
@@ -184,17 +184,15 @@ class Run:
         """End the run when nothing works any more."""
         self.in_a_row += 1
         if self.in_a_row >= self.too_many:
-            self.halt(
-                RunError(
-                    f"{self.in_a_row} calls in a row failed, the last with {why}. "
-                    f"Nothing is lost: mend it and run again"
-                )
-            )
+            self.stop(f"{self.in_a_row} calls in a row failed, the last with {why}")
 
     def halt(self, reason: Exception) -> None:
         """Send nothing any more, and raise `reason` when all that is in flight has ended."""
         self.reason = self.reason or reason
         self.halted.set()
+
+    def stop(self, why: str) -> None:
+        self.halt(RunError(f"{why}. Nothing is lost: mend it and run again"))
 
     def capped(self, worst: float) -> None:
         self.halt(
@@ -215,6 +213,11 @@ class Run:
         """Pause, but no longer than the run."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.halted.wait(), seconds)
+
+
+def cost_of(reply: Reply, model: str, worst: float, batch: bool) -> float:
+    """Dollars of an answer; without a usage it may have cost the worst."""
+    return worst if reply.usage is None else price(model).cost(reply.usage, batch)
 
 
 @contextlib.contextmanager

@@ -111,13 +111,13 @@ class Store:
 
     def put(self, replies: dict[str, Any]) -> None:
         """Store free replies (JSON values), all or none. The first stored answer stays."""
-        with self._errors(), self._transaction():
+        with self._transaction():
             for key, reply in replies.items():
                 self._insert(key, None, reply)
 
     def forget(self, keys: Iterable[str]) -> None:
         """Take stored replies away, so that they can be asked again."""
-        with self._errors(), self._transaction():
+        with self._transaction():
             self._db.executemany("DELETE FROM answers WHERE key=?", [(key,) for key in keys])
 
     def accepted(self, request: dict[str, Any]) -> bool:
@@ -157,7 +157,7 @@ class Store:
 
         `wait` is in seconds: the key is not to be asked again before, by whatever process.
         """
-        with self._errors(), self._transaction():
+        with self._transaction():
             key, reserved = self._db.execute(
                 "SELECT key, dollars FROM calls WHERE id=?", (call,)
             ).fetchone()
@@ -173,7 +173,7 @@ class Store:
 
     def send_batch(self, batch: Batch, reserved: dict[str, float]) -> None:
         """Note a batch, and one call per key, before it is sent."""
-        with self._errors(), self._transaction():
+        with self._transaction():
             self._db.execute(
                 "INSERT INTO batches (label, provider, model, keys, made) VALUES (?, ?, ?, ?, ?)",
                 (batch.label, batch.provider, batch.model, json.dumps(batch.keys), batch.made),
@@ -254,14 +254,16 @@ class Store:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:  # a full disk has rolled back already
-                self._db.execute("ROLLBACK")
-            raise
+        """All that is within, or nothing."""
+        with self._errors():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:  # a full disk has rolled back already
+                    self._db.execute("ROLLBACK")
+                raise
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:

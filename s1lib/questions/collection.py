@@ -27,14 +27,14 @@ from s1lib.questions.schema import metadata_text, question_id
 from s1lib.questions.sources import SOURCES
 
 
-def share_out(total: int, names: Sequence[str], least: int = 4) -> dict[str, int]:
-    """Split `total` over sources in proportion to Table 7, at least `least` rows each."""
+def share_out(total: int, names: Sequence[str]) -> dict[str, int]:
+    """Split `total` over sources in proportion to Table 7, at least four rows each."""
     weights = np.array([SOURCES[name].published for name in names], dtype=float)
-    exact = weights / weights.sum() * max(total - least * len(names), 0)
+    free = max(total - 4 * len(names), 0)
+    exact = weights / weights.sum() * free
     shares = np.floor(exact).astype(int)
-    rest = max(total - least * len(names), 0) - int(shares.sum())
-    shares[np.argsort(shares - exact, kind="stable")[:rest]] += 1
-    return {name: int(n) + least for name, n in zip(names, shares, strict=True)}
+    shares[np.argsort(shares - exact, kind="stable")[: free - int(shares.sum())]] += 1
+    return {name: int(n) + 4 for name, n in zip(names, shares, strict=True)}
 
 
 def names(book: Profile) -> list[str]:
@@ -74,21 +74,21 @@ def collect(book: Profile, load: Loader | None = None) -> pd.DataFrame:
     return pd.DataFrame([row for table in tables for row in table])
 
 
-def traces(book: Profile, load: Loader | None = None) -> dict[str, tuple[str, str]]:
+def traces(book: Profile) -> dict[str, tuple[str, str]]:
     """Thinking and attempt of each question that the authors published, by its id."""
+    rows = (row for row in released(_loader(book)) if not row["flaw"])
     return {
         question_id(row["question"]): (
             "\n".join(row["thinking_trajectories"]),
             row["attempt"] or "",
         )
-        for row in released(load or _loader(book))
-        if not row["flaw"]
+        for row in rows
     }
 
 
-def selected(book: Profile, load: Loader | None = None) -> dict[str, bool]:
+def selected(book: Profile) -> dict[str, bool]:
     """The ids of the authors' thousand, and whether the teacher's answer was graded right."""
-    return chosen(load or _loader(book))
+    return chosen(_loader(book))
 
 
 def benchmarks(book: Profile, load: Loader | None = None) -> pd.DataFrame:

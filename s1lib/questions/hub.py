@@ -102,7 +102,10 @@ def from_hub(source: Source, load: Loader) -> list[dict[str, Any]]:
                 cells = {"question": None, "flaw": f"nothing in column {empty}"}
                 flawed.append(_finish(source, row, cells))
             elif (source.keep(row, part) or also(row)) and not without(row):
-                rows.append((row, _finish(source, row, source.transform(row, part))))
+                named = {**row, "config": part.config}
+                kind = "/".join([source.source_type, *(str(named[name]) for name in source.kinds)])
+                cells = {"source_type": kind, **source.transform(row, part)}
+                rows.append((row, _finish(source, row, cells)))
     rows = _shuffled(rows)
     if source.share and source.quota:
         rows = _shared(rows, source.quota, source.share)

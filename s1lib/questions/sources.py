@@ -42,7 +42,8 @@ class Source:
     then the dataset has changed. Rows that `keep` leaves out are taken nevertheless if `also`
     lists them, and rows that `without` lists are not. A `quota` is taken in the shuffled order,
     in equal shares of what `share` names: the first names share equally, and the second ones
-    within a first.
+    within a first. `kinds` are the cells, or `config` for that of the part, that `source_type`
+    ends in; it begins with `prefix`, or with the hub's name.
     """
 
     name: str
@@ -51,21 +52,29 @@ class Source:
     columns: Columns
     transform: Callable[[Row, Part], dict[str, Any]]
     cot_type: str
-    source_type: str
     answer_type: str
     published: int
+    kinds: tuple[str, ...] = ()
     keep: Callable[[Row, Part], bool] = lambda row, part: True
     also: Listed | None = None
     without: Listed | None = None
     quota: int | None = None
     share: Callable[[Row], tuple[str, str]] | None = None
+    prefix: str = ""
     why: str = ""
 
+    @property
+    def source_type(self) -> str:
+        """What `source_type` begins with."""
+        return self.prefix or self.hub
 
-def _copy(question: str, solution: str | None, answer: str | None = None) -> Callable[..., dict]:
+
+def _copy(
+    question: str, solution: str | None, answer: str | None = None, strip: bool = False
+) -> Callable[[Row, Part], dict[str, Any]]:
     def transform(row: Row, part: Part) -> dict[str, Any]:
         return {
-            "question": row[question],
+            "question": row[question].strip() if strip else row[question],
             "solution": row[solution] if solution else None,
             "answer": row[answer] if answer else None,
         }
@@ -87,7 +96,6 @@ def _olympic_arena(row: Row, part: Part) -> dict[str, Any]:
         "solution": row["solution"],
         "answer": row.get("answer"),
         "cot_type": kinds.get(row["subject"], "science"),
-        "source_type": f"GAIR/OlympicArena/{row['subject']}",
     }
 
 
@@ -95,13 +103,11 @@ def _sci_eval(row: Row, part: Part) -> dict[str, Any]:
     question = row["question"].split("\n\nAnswer:")[0]
     for thing in ("solvent", "ligand", "reactant"):
         question = question.replace(f"\nOptimal {thing}:", f"\nWhat is the optimal {thing}?")
-    task = row["task_name"]
     return {
         "question": question,
         "solution": _first(row["answer"]),
         "answer": _first(row["answer"]),
-        "cot_type": "health science" if task in ("MedQA", "PubMedQA") else "science",
-        "source_type": f"OpenDFM/SciEval/{row['category']}/{row['type']}/{task}",
+        "cot_type": "health science" if row["task_name"] in ("MedQA", "PubMedQA") else "science",
     }
 
 
@@ -110,7 +116,6 @@ def _olympiad_bench(row: Row, part: Part) -> dict[str, Any]:
         "question": row["question"],
         "solution": _first(row["solution"]),
         "answer": _first(row.get("final_answer")),
-        "source_type": f"Hothan/OlympiadBench/{row['question_type']}/{row['subject']}",
     }
 
 
@@ -120,7 +125,6 @@ def _jee_bench(row: Row, part: Part) -> dict[str, Any]:
         "solution": row["gold"],
         "answer": row["gold"],
         "cot_type": "science" if row["subject"] == "chem" else "math",
-        "source_type": f"daman1209arora/jeebench/{row['subject']}",
     }
 
 
@@ -136,7 +140,6 @@ def _agi_eval(row: Row, part: Part) -> dict[str, Any]:
         "solution": row["solution"],
         "answer": row.get("label") or row.get("answer"),
         "cot_type": "english" if english else "math",
-        "source_type": f"baber/agieval/{part.config}",
     }
 
 
@@ -174,26 +177,6 @@ def choices(row: Row) -> tuple[str, list[str], str]:
     return question, options, "ABCD"[order.index(3)]
 
 
-def _named(template: str, *columns: str, **names: str) -> Callable[[Row, Part], dict[str, Any]]:
-    """A plain copy whose source_type ends in a column's value."""
-    plain = _copy(**names)
-
-    def transform(row: Row, part: Part) -> dict[str, Any]:
-        return plain(row, part) | {"source_type": template.format(*(row[c] for c in columns))}
-
-    return transform
-
-
-def _stripped(question: str, solution: str | None) -> Callable[[Row, Part], dict[str, Any]]:
-    plain = _copy(question, solution, solution)
-
-    def transform(row: Row, part: Part) -> dict[str, Any]:
-        cells = plain(row, part)
-        return cells | {"question": cells["question"].strip()}
-
-    return transform
-
-
 def _sci_eval_share(row: Row) -> tuple[str, str]:
     """Equal shares for its tasks, and for the topics of its task SocraticQA."""
     task = row["task_name"]
@@ -215,32 +198,27 @@ _TABLE = (
     Source(
         "MATH", "simplescaling/openaimath", (Part(),),
         {"problem": str, "solution": object, "answer": object, "subject": str},
-        _named("simplescaling/openaimath/{}", "subject", question="problem",
-               solution="solution", answer="answer"),
-        "math", "simplescaling/openaimath", "text", 11_999,
+        _copy("problem", "solution", "answer"), "math", "text", 11_999, ("subject",),
     ),
     Source(
         "OlympicArena", "GAIR/OlympicArena",
         tuple(Part(subject, ("test", "val")) for subject in _ARENA),
         {"problem": str, "solution": object, "subject": str, "language": str, "modality": str},
         _olympic_arena,
-        "science", "GAIR/OlympicArena", "text", 4_250,
+        "science", "text", 4_250, ("subject",),
         keep=lambda row, part: row["language"] == "EN" and row["modality"] == "text-only",
         why="test rows have no solution, so quality filtering drops nearly all of them",
     ),
     Source(
         "TheoremQA", "TIGER-Lab/TheoremQA", (Part(splits=("test",)),),
         {"Question": str, "Answer": object, "Answer_type": str, "Picture": object},
-        _named("TIGER-Lab/TheoremQA/{}", "Answer_type", question="Question",
-               solution="Answer", answer="Answer"),
-        "math", "TIGER-Lab/TheoremQA", "text", 747,
+        _copy("Question", "Answer", "Answer"), "math", "text", 747, ("Answer_type",),
         keep=lambda row, part: row["Picture"] is None,
     ),
     Source(
         "NuminaMATH", "AI-MO/NuminaMath-CoT", (Part(),),
         {"problem": str, "solution": object, "source": str},
-        _named("AI-MO/NuminaMath-CoT/{}", "source", question="problem", solution="solution"),
-        "math", "AI-MO/NuminaMath-CoT", "text", 30_660,
+        _copy("problem", "solution"), "math", "text", 30_660, ("source",),
         keep=lambda row, part: row["source"] == "aops_forum",
         also=Listed("simplescaling/numinamath_500", Part(), "problem"),
         why="rows outside aops_forum come from simplescaling/numinamath_500 and a hard-coded "
@@ -249,74 +227,70 @@ _TABLE = (
     Source(
         "OmniMath", "KbsdJames/Omni-MATH", (Part(splits=("test",)),),
         {"problem": str, "solution": object, "answer": object},
-        _copy("problem", "solution", "answer"), "math", "KbsdJames/Omni-MATH", "text", 4_238,
+        _copy("problem", "solution", "answer"), "math", "text", 4_238,
     ),
     Source(
         "SciEval", "OpenDFM/SciEval", (Part(splits=("test", "validation")),),
         {"question": str, "answer": object, "category": str, "type": str, "task_name": str,
          "topic": object},
-        _sci_eval, "science", "OpenDFM/SciEval", "text", 227,
+        _sci_eval, "science", "text", 227, ("category", "type", "task_name"),
         keep=lambda row, part: row["answer"] is not None, quota=250, share=_sci_eval_share,
         why="250 rows by task and topic; the reference counts some twice and adds its list",
     ),
     Source(
         "OlympiadBench", "Hothan/OlympiadBench", tuple(Part(name) for name in _OLYMPIADS),
         {"question": str, "solution": object, "question_type": str, "subject": str},
-        _olympiad_bench, "math", "Hothan/OlympiadBench", "text", 896,
+        _olympiad_bench, "math", "text", 896, ("question_type", "subject"),
         why="the context of a question is left out, as in the reference",
     ),
     Source(
         "JEEBench", "daman1209arora/jeebench", (Part(splits=("test",)),),
         {"question": str, "gold": object, "subject": str}, _jee_bench,
-        "math", "daman1209arora/jeebench", "choice", 515,
+        "math", "choice", 515, ("subject",),
     ),
     Source(
         "AGIEval", "baber/agieval",
         tuple(Part(name, ("test", "few_shot"), ("{config}/{split}/*.parquet",),
                    "refs/convert/parquet", columns) for name, columns in _AGI.items()),
-        {"question": str, "solution": object}, _agi_eval, "math", "baber/agieval", "choice",
-        2_385,
+        {"question": str, "solution": object}, _agi_eval, "math", "choice", 2_385, ("config",),
         keep=lambda row, part: part.config != "math_agieval" or str(row["level"]) == "5",
     ),
     Source(
         "s1-prob", "simplescaling/s1-prob", (Part(),), {"question": str, "solution": object},
-        _copy("question", "solution"), "math", "simplescaling/s1-prob", "text", 182,
+        _copy("question", "solution"), "math", "text", 182,
     ),
     Source(
         "GPQA", "Idavidrein/gpqa", (Part("gpqa_extended"),), {**OPTIONS, "Explanation": object},
-        _gpqa, "science", "Idavidrein/gpqa", "choice", 348,
+        _gpqa, "science", "choice", 348,
         without=Listed("Idavidrein/gpqa", Part("gpqa_diamond"), "Question"),
         why="the order of the options differs from the reference's, and so does the id",
     ),
     Source(
         "xword", "0xharib/xword1", (Part(),), {"input": str, "output": str | None}, _xword,
-        "crossword", "0xharib/xword1", "text", 999, quota=1_000,
+        "crossword", "text", 999, quota=1_000,
     ),
     Source(
         "USACO", "codegenning/usacobench_formatted", (Part(splits=("test",)),),
-        {"question": str}, _stripped("question", None), "coding",
-        "codegenning/usacobench_formatted", "text", 519,
+        {"question": str}, _copy("question", None, strip=True), "coding", "text", 519,
         why="no reference solutions: quality filtering drops all of them",
     ),
     Source(
         "s1-teasers", "simplescaling/s1-teasers", (Part(),), {"Question": str, "Answer": object},
-        _stripped("Question", "Answer"), "math", "simplescaling/s1-teasers", "text", 23,
+        _copy("Question", "Answer", "Answer", strip=True), "math", "text", 23,
     ),
     Source(
         "LiveCodeBench", "livecodebench/code_generation_lite",
         tuple(Part(f"release_v{k + 1}", ("test",), files=("test.jsonl", "test2.jsonl",
               "test3.jsonl")[: k + 1]) for k in range(3)),
         {"question_content": str, "difficulty": str},
-        lambda row, part: _stripped("question_content", None)(row, part)
-        | {"source_type": f"LiveCodeBench/{part.config}"},
-        "coding", "LiveCodeBench", "text", 151,
+        _copy("question_content", None, strip=True), "coding", "text", 151, ("config",),
         keep=lambda row, part: row["difficulty"] == "hard",
-        why="the held-out release_v4 contains releases 1 to 3",
+        prefix="LiveCodeBench", why="the held-out release_v4 contains releases 1 to 3",
     ),
     Source(
         "AIME", "qq8933/AIME_1983_2024", (Part(),),
         {"ID": str, "Question": str, "Answer": object},
-        _copy("Question", "Answer", "Answer"), "math", "qq8933/AIME_1983_2024", "integer", 890,
+        _copy("Question", "Answer", "Answer"), "math", "integer", 890,
         keep=lambda row, part: int(row["ID"].split("-")[0]) <= 2022,
         why="up to 2022, as in the reference's code, where Table 7 says 2021",
     ),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from s1lib.artifacts import RunError, write_json
-from s1lib.profile import NAMES, Profile, load_profile
+from s1lib.profile import Profile, add_profile, load_profile
 from s1lib.run import parameters, state
 from s1lib.run.environment import settled
 from s1lib.run.graph import Chapter, read_graph, writer_of
@@ -25,8 +25,7 @@ FIRST_RESULT = "06"  # the chapter that measures Figure 1
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--profile", default="laptop", help=f"{', '.join(NAMES)} or a .yaml file")
-    parser.add_argument("--run", default="", help="run folder (default: results/<profile>)")
+    add_profile(parser)
     parser.add_argument(
         "-p", action="append", default=[], metavar="name=value", help="set a notebook parameter"
     )

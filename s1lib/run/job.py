@@ -13,7 +13,7 @@ from pathlib import Path
 from s1lib.artifacts import RunError
 from s1lib.profile import load_profile
 from s1lib.run import parameters, state
-from s1lib.run.command import FIRST_RESULT, build_site
+from s1lib.run.command import FIRST_RESULT, add_common, build_site
 from s1lib.run.graph import read_graph
 from s1lib.run.processes import sentences
 
@@ -21,9 +21,7 @@ from s1lib.run.processes import sentences
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m s1lib.run.job", description=__doc__)
     parser.add_argument("number", help="of the chapter")
-    parser.add_argument("--profile", required=True)
-    parser.add_argument("--run", required=True)
-    parser.add_argument("-p", action="append", default=[], metavar="name=value")
+    add_common(parser)
     parser.add_argument("--site", action="store_true", help="build the first site, if it is time")
     parser.add_argument("--force", action="store_true", help="run even if up to date")
     args = parser.parse_args()

@@ -91,18 +91,20 @@ def expected(chapter: Chapter, run: Path, made_from: dict[str, str]) -> tuple[fl
 
     A clone brings the times of the reference run, which are another machine's.
     """
+    last = last_run(chapter.number, run)
+    if not last or last.get("settings") != settings(made_from):
+        return None
+    return last["seconds"], last.get("processor") == processor()
+
+
+def last_run(number: str, run: Path) -> dict[str, Any]:
+    """The status of the last run of a chapter that is known of, here or on the reference machine.
+
+    It has seconds and date at least, or is empty: a damaged one is as good as none.
+    """
     with contextlib.suppress(RunError, KeyError, TypeError, ValueError):
-        status = read_json(run / "status" / f"{chapter.number}.json")
-        if status["settings"] == settings(made_from):
-            return float(status["seconds"]), status.get("processor") == processor()
-    return None
-
-
-def last_run(chapter: Chapter, run: Path) -> dict[str, Any]:
-    """Seconds and date of the last run that is known of: here, or of the reference machine."""
-    with contextlib.suppress(RunError, KeyError, TypeError):
-        status = read_json(run / "status" / f"{chapter.number}.json")
-        return {"seconds": float(status["seconds"]), "date": str(status["date"])}
+        status = read_json(run / "status" / f"{number}.json")
+        return {**status, "seconds": float(status["seconds"]), "date": str(status["date"])}
     return {}
 
 

@@ -29,7 +29,7 @@ def main(args: argparse.Namespace) -> int:
             waiting.add(chapter.number)
         elif changed := state.changed_by_hand(chapter, profile.run):
             reason = f"up to date; since changed by hand: {', '.join(changed)}"
-        last = {"seconds": "", "date": "", **state.last_run(chapter, profile.run)}
+        last = {"seconds": "", "date": "", **state.last_run(chapter.number, profile.run)}
         name = f"{chapter.number} {chapter.title}"
         print(f"{name:<24}{last['seconds']:>8}  {last['date']:<22}{reason or 'up to date'}")
     return 0
