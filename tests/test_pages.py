@@ -39,6 +39,16 @@ RAW = r"""(() => {
   }
   return JSON.stringify(found);
 })()"""
+SCROLLED = """(() => {
+  const found = [];
+  for (let place = 0; place < deck.getTotalSlides(); place++) {
+    deck.slide(place);
+    const one = deck.getCurrentSlide();
+    if (one.scrollHeight > one.clientHeight + 1 || one.scrollWidth > one.clientWidth + 1)
+      found.push(`${place + 1}: ${one.innerText.slice(0, 60)}`);
+  }
+  return JSON.stringify([found, deck.getTotalSlides()]);
+})()"""
 AXE = """axe.run(document, {
   runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice",
             "experimental"],
@@ -133,6 +143,16 @@ def test_all_chapters_appendices_and_pages_are_looked_at(book):
 )
 def test_no_page_has_a_fault_at_any_width_in_either_mode(kind, seen):
     assert seen[kind] == []
+
+
+@browser_needed
+@pytest.mark.parametrize("number", ["06", "07", "08"])
+def test_no_slide_of_the_main_chapters_has_to_be_scrolled(number, book, browser):
+    (page,) = (book / "slides").glob(f"{number}_*.html")
+    browser.size(1280, 800)
+    browser.open(page)
+    scrolled, slides = json.loads(browser.run(SCROLLED))
+    assert scrolled == [] and 12 <= slides <= 22
 
 
 @browser_needed

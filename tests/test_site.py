@@ -19,7 +19,7 @@ from browser import browser_needed
 from made_up import BENCHMARKS, chapter_06
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from s1lib import links, policy, site, times
+from s1lib import links, policy, site, slides, times
 from s1lib.__main__ import COMMANDS
 from s1lib.artifacts import RunError, write_facts, write_json
 from s1lib.decoding.record import Generation
@@ -444,6 +444,27 @@ def test_slides_are_turned_by_keyboard_and_complete_without_a_network(book, brow
     assert browser.run(now).startswith("05")
     browser.press("ArrowRight")
     assert browser.run(now).startswith("What it shows")
+
+
+def test_a_slide_stands_under_a_heading_and_exercises_are_on_none():
+    """Prose that closes one section and opens the next made one long slide, which was scrolled."""
+    cells = [
+        new_markdown_cell("# 05. Title", metadata={"tags": ["slide"]}),
+        new_markdown_cell("## First\n\nTo read."),
+        new_code_cell("plot()", metadata={"tags": ["slide", "slide-output"]}),
+        new_markdown_cell("It rises.\n\n## Second\n\nA guess?", metadata={"tags": ["slide-more"]}),
+        new_code_cell("table()", metadata={"tags": ["slide-output"]}),
+        new_markdown_cell(
+            "## Summary\n\n- So.\n\n## Exercises\n\n**1.**", metadata={"tags": ["slide"]}
+        ),
+    ]
+    deck = slides.slides({"cells": [{**cell} for cell in cells]})["cells"]
+    begins = [cell["metadata"]["slideshow"]["slide_type"] == "slide" for cell in deck]
+    told = ["# 05. Title", "## First", "plot()", "It rises.", "## Second\n\nA guess?", "table()"]
+    assert [cell["source"] for cell in deck] == [*told, "## Summary\n\n- So."]
+    assert begins == [True, True, False, False, True, False, True]
+    hidden = [cell["source"] for cell in deck if cell["metadata"]["transient"]["remove_source"]]
+    assert hidden == ["plot()", "table()"]
 
 
 def test_an_error_in_a_notebook_stops_the_build_and_keeps_the_old_site(tmp_path):
