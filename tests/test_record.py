@@ -10,7 +10,7 @@ from test_engine import decoder, prompts
 from s1lib.artifacts import RunError
 from s1lib.benchmarks import Problem
 from s1lib.decoding import Forcing, Generation, cells, read_record, write_record
-from s1lib.decoding.record import from_table, grade_record, to_table
+from s1lib.decoding.record import first_answers, from_table, grade_record, to_table
 
 __all__ = ["decoder", "prompts"]
 
@@ -55,6 +55,30 @@ def test_a_table_has_counts_and_a_budget_that_may_be_missing():
 def test_a_missing_column_is_named():
     with pytest.raises(RunError, match="no column seed, verdict"):
         from_table(to_table([ONE]).drop(columns=["seed", "verdict"]))
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("3 + 4 = 7.\n\nAnswer: 7\n\nHow many are 4 and 5?\n\nFinal Answer: 9", "7"),
+        ("Final Answer: 7\nAnswer: 9\nAnswer: 9\n", "7"),
+        ("What is an Answer:\n\n8? Final Answer: 7", None),
+        ("3 + 4 = 7.\n\nAnswer: 7", None),
+        ("3 + 4", None),
+    ],
+)
+def test_a_sample_in_plain_text_ends_with_its_first_answer(text, kept, tiny_tokenizer):
+    ids = tuple(tiny_tokenizer.encode(text))
+    one = Generation("a", (9, 8), ids, sampled=len(ids), answer_end="eos", text=text,
+                     benchmark="mini-MATH")  # fmt: skip
+    (cut,) = first_answers([one], tiny_tokenizer)
+    if kept is None:
+        assert cut == one
+    else:
+        assert cut.answer_end == "stopped" and cut.sampled == len(cut.answer) < len(ids)
+        assert cut.answer == ids[: len(cut.answer)]
+        assert grade_record([cut], [SEVEN])[0].raw == kept
+        assert grade_record([one], [SEVEN])[0].verdict == "wrong"
 
 
 def test_grading_fills_answer_verdict_and_grader():

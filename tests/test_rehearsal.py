@@ -35,7 +35,7 @@ pytestmark = pytest.mark.rehearsal
 
 WINDOW = 2048  # the list of areas that the classifier reads is 1,600 tokens long here
 SIZES: dict[str, dict[str, Any]] = {
-    "models": {"limits": {"student": 128, "classifier": 16}},
+    "models": {"limits": {"student": 384, "classifier": 16}},
     "selection": {"size": 24, "uniform": 16, "direct_tokens": 200},
     "training": {"max_length": 640, "save_every": 5},
     "evaluation": {
@@ -148,7 +148,7 @@ def paper(home, players, providers, nodes) -> Iterator[Path]:
         home,
         "paper",
         questions={"folder": str(folder)},
-        models={**SIZES["models"], **players, "limits": {"student": 128}},
+        models={**SIZES["models"], **players, "limits": {"student": 384}},
         training={
             **SIZES["training"],
             "launcher": "cpu-2" if lacks else "cpu-2x1",

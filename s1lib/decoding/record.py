@@ -10,16 +10,22 @@ them), `forced` lists the positions after the prompt that were not sampled.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from s1lib.artifacts import RunError, read_table, write_table
 from s1lib.benchmarks import Problem
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 Ids = tuple[int, ...]
+ANSWERED = re.compile(r"Answer:[ \t]*\S[^\n]*\n")  # a whole line; what follows is another text
 LISTS = ("prompt", "opening", "thinking", "closing", "answer", "forced", "ignored")
 
 
@@ -119,6 +125,34 @@ def write_record(path: str | Path, generations: Iterable[Generation]) -> Path:
 def read_record(path: str | Path, made_by: str = "06") -> list[Generation]:
     """The generations of a record. Raises `RunError` if it is missing or no record."""
     return from_table(read_table(path, made_by))
+
+
+def first_answers(
+    generations: Iterable[Generation], tokenizer: PreTrainedTokenizerBase
+) -> list[Generation]:
+    """Plain generations up to the end of their first line `Answer: ...`, as a stop string would.
+
+    A model that is asked in plain text may go on after its answer, to another question with an
+    answer of its own. What is cut off is not graded, and `sampled` does not count it. Others stay
+    as they are.
+    """
+    pieces: dict[int, str] = {}
+    found = []
+    for one in generations:
+        text, kept = "", one.answer
+        for place, token in enumerate(one.answer if ANSWERED.search(one.text) else (), 1):
+            if token not in pieces:
+                pieces[token] = str(tokenizer.decode([token]))
+            text += pieces[token]
+            if "\n" in pieces[token] and ANSWERED.search(text):
+                kept = one.answer[:place]
+                break
+        if len(kept) < len(one.answer):
+            said = str(tokenizer.decode(list(kept), skip_special_tokens=True)).strip()
+            paid = one.sampled - len(one.answer) + len(kept)
+            one = replace(one, answer=kept, text=said, sampled=paid, answer_end="stopped")
+        found.append(one)
+    return found
 
 
 def grade_record(
