@@ -182,7 +182,7 @@ def book(request) -> Path:
 
 
 def test_every_chapter_says_only_what_the_book_knows(book):
-    assert sorted(read_all(book)) == CHAPTERS[:-1]
+    assert sorted(read_all(book)) == [number for number in CHAPTERS if number != "10"]
     for chapter in CHAPTERS:
         check(chapter, read_json(book / "facts" / f"{chapter}.json"))
 
