@@ -57,28 +57,35 @@ def test_a_missing_column_is_named():
         from_table(to_table([ONE]).drop(columns=["seed", "verdict"]))
 
 
+def plain(tokenizer, text):
+    ids = tuple(tokenizer.encode(text))
+    end = {"answer_end": "eos", "benchmark": "mini-MATH"}
+    return Generation("a", (9, 8), ids, sampled=len(ids), text=text, **end)
+
+
 @pytest.mark.parametrize(
-    ("text", "kept"),
+    "text",
     [
-        ("3 + 4 = 7.\n\nAnswer: 7\n\nHow many are 4 and 5?\n\nFinal Answer: 9", "7"),
-        ("Final Answer: 7\nAnswer: 9\nAnswer: 9\n", "7"),
-        ("What is an Answer:\n\n8? Final Answer: 7", None),
-        ("3 + 4 = 7.\n\nAnswer: 7", None),
-        ("3 + 4", None),
+        "3 + 4 = 7.\n\nAnswer: 7\n\nHow many are 4 and 5?\n\nFinal Answer: 9",
+        "Final Answer: 7\nAnswer: 9\nAnswer: 9\n",
     ],
 )
-def test_a_sample_in_plain_text_ends_with_its_first_answer(text, kept, tiny_tokenizer):
-    ids = tuple(tiny_tokenizer.encode(text))
-    one = Generation("a", (9, 8), ids, sampled=len(ids), answer_end="eos", text=text,
-                     benchmark="mini-MATH")  # fmt: skip
+def test_a_sample_in_plain_text_ends_with_its_first_answer(text, tiny_tokenizer):
+    one = plain(tiny_tokenizer, text)
     (cut,) = first_answers([one], tiny_tokenizer)
-    if kept is None:
-        assert cut == one
-    else:
-        assert cut.answer_end == "stopped" and cut.sampled == len(cut.answer) < len(ids)
-        assert cut.answer == ids[: len(cut.answer)]
-        assert grade_record([cut], [SEVEN])[0].raw == kept
-        assert grade_record([one], [SEVEN])[0].verdict == "wrong"
+    assert cut.answer_end == "stopped" and cut.sampled == len(cut.answer) < len(one.answer)
+    assert cut.answer == one.answer[: len(cut.answer)]
+    assert grade_record([cut], [SEVEN])[0].raw == "7"
+    assert grade_record([one], [SEVEN])[0].verdict == "wrong"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["What is an Answer:\n\n8? Final Answer: 7", "3 + 4 = 7.\n\nAnswer: 7", "3 + 4"],
+)
+def test_a_sample_that_says_no_more_than_its_answer_stays_as_it_is(text, tiny_tokenizer):
+    one = plain(tiny_tokenizer, text)
+    assert first_answers([one], tiny_tokenizer) == [one]
 
 
 def test_grading_fills_answer_verdict_and_grader():

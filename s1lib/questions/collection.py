@@ -30,11 +30,12 @@ from s1lib.questions.sources import SOURCES
 def share_out(total: int, names: Sequence[str]) -> dict[str, int]:
     """Split `total` over sources in proportion to Table 7, at least four rows each."""
     weights = np.array([SOURCES[name].published for name in names], dtype=float)
-    free = max(total - 4 * len(names), 0)
+    least = 4
+    free = max(total - least * len(names), 0)
     exact = weights / weights.sum() * free
     shares = np.floor(exact).astype(int)
     shares[np.argsort(shares - exact, kind="stable")[: free - int(shares.sum())]] += 1
-    return {name: int(n) + 4 for name, n in zip(names, shares, strict=True)}
+    return {name: int(n) + least for name, n in zip(names, shares, strict=True)}
 
 
 def names(book: Profile) -> list[str]:
