@@ -2,7 +2,7 @@
 
 `python -m s1lib worlds` undoes one property of the laptop's world at a time: a teacher of other
 habits answers the same selected questions, or the base model has read another corpus, or the window
-is smaller; recipe and problems stay. What is measured are the comparisons that the claims about
+is another; recipe and problems stay. What is measured are the comparisons that the claims about
 fine-tuning, thinking and Wait rest on.
 """
 
@@ -29,7 +29,7 @@ from s1lib.profile import Profile, load_profile
 from s1lib.results import FORCING, PLAIN, Facts, Run, Setting, pick
 from s1lib.selection import training_set
 from s1lib.training.launch import launch
-from s1lib.world.pretrain import RECIPES, further, pretrain
+from s1lib.world.pretrain import RECIPES, WINDOW, further, pretrain
 from s1lib.world.teacher import TEACHER, Habits, think
 
 FOLDER = Path("results") / "worlds"
@@ -57,7 +57,8 @@ WORLDS = {
     "wrong-is-short": World("wrong answers are never doubted", {"sense": 0.0, "sure": 1.0}),
     "no-errors": World("the teacher never errs", {"misread": 0.0, "bad_day": 0.0, "haste": 0.0}),
     "careful-corpus": World("the base has read working that looks twice", ways={"careful": 1.0}),
-    "half-a-window": World("a window half as long", window=352),
+    "half-a-window": World("a window half as long", window=WINDOW // 2),
+    "two-windows": World("a window twice as long", window=2 * WINDOW),
 }
 FURTHER = 1_000_000  # tokens of another corpus that the base model goes on with
 
@@ -107,12 +108,16 @@ def measure(book: Profile, name: str) -> dict[str, Any]:
 
 def entered(book: Profile, world: World, folder: Path) -> Profile:
     """The profile in such a world: its window, and a base model that has read its corpus."""
+    window = world.window or book.evaluation.window
     if world.window:
-        limits = {"window": world.window}
+        limits = {"window": window}
         book = book.model_copy(update={"evaluation": book.evaluation.model_copy(update=limits)})
-    if world.ways:
+    if world.ways or window > WINDOW:  # positions that were never trained are noise
         start = Path(model_path(book.models.base))
-        recipe = replace(further(RECIPES[start.name]), tokens=FURTHER, ways=world.ways)
+        recipe = further(RECIPES[start.name])
+        lengths = (*recipe.lengths[:-1], max(window, WINDOW))
+        ways = world.ways or recipe.ways
+        recipe = replace(recipe, tokens=FURTHER, ways=ways, lengths=lengths)
         pretrain(start.name, recipe, folder, "cpu", start.parent)
         base = (folder / start.name).as_posix()
         book = book.model_copy(update={"models": book.models.model_copy(update={"base": base})})

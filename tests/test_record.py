@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 from test_engine import decoder, prompts
 
 from s1lib.artifacts import RunError
-from s1lib.benchmarks import Problem
-from s1lib.decoding import Forcing, Generation, cells, read_record, write_record
-from s1lib.decoding.record import first_answers, from_table, grade_record, to_table
+from s1lib.benchmarks import Problem, problems
+from s1lib.decoding import (
+    Forcing,
+    Generation,
+    Sampling,
+    cells,
+    load_decoder,
+    read_record,
+    write_record,
+)
+from s1lib.decoding.hooks import Hooks
+from s1lib.decoding.record import answered, first_answers, from_table, grade_record, to_table
+from s1lib.fidelity import development
+from s1lib.profile import load_profile
 
 __all__ = ["decoder", "prompts"]
 
@@ -20,6 +32,7 @@ ONE = Generation(
     text="Final Answer: 7", benchmark="mini-MATH", budget=3, waits=1, wait="Wait",
 )  # fmt: skip
 
+TESTS = pd.DataFrame({"benchmark": ["mini-AIME", "mini-GPQA"], "question": ["", ""]})
 SEVEN = Problem("a", (9, 8), "mini-MATH", answer="7", answer_type="integer")
 
 
@@ -86,6 +99,20 @@ def test_a_sample_in_plain_text_ends_with_its_first_answer(text, tiny_tokenizer)
 def test_a_sample_that_says_no_more_than_its_answer_stays_as_it_is(text, tiny_tokenizer):
     one = plain(tiny_tokenizer, text)
     assert first_answers([one], tiny_tokenizer) == [one]
+
+
+def test_to_stop_after_an_answer_gives_what_is_left_if_one_cuts_there():
+    """Chapter 08's votes of the base model, in which stopping saves time."""
+    with load_decoder("world:base", load_profile("laptop")) as base:
+        exam = problems(development(4, TESTS), base.tokenizer, chat=False)
+        many = Sampling(1.0, samples=4)
+        whole = base.generate(exam, None, many)
+        paid = base.paid
+        base.hooks = Hooks(stop=answered(base.tokenizer))
+        short = base.generate(exam, None, many)
+        cut, also_cut = (first_answers(one, base.tokenizer) for one in (whole, short))
+        assert cut == also_cut != whole
+        assert base.paid < paid
 
 
 def test_grading_fills_answer_verdict_and_grader():

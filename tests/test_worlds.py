@@ -12,6 +12,7 @@ from s1lib import worlds
 from s1lib.artifacts import RunError, write_json
 from s1lib.profile import load_profile
 from s1lib.world.corpus import WAYS, documents
+from s1lib.world.pretrain import WINDOW
 from s1lib.world.sources import rows
 from s1lib.world.teacher import TEACHER, think
 
@@ -102,3 +103,12 @@ def test_the_ledgers_of_both_worlds_stand_side_by_side(tmp_path: Path) -> None:
     row = worlds.ledgers([now], tmp_path).splitlines()[-1]
     assert row == "| C1 | It lifts | replicated: 2.0 [1.0, 3.0] | not replicated |"
     assert worlds.ledgers([now], tmp_path / "none").endswith("| – | not replicated |\n")
+
+
+def test_a_base_model_has_been_trained_as_far_as_its_window_reaches(tmp_path, monkeypatch) -> None:
+    taught = []
+    monkeypatch.setattr(worlds, "pretrain", lambda name, recipe, *_: taught.append(recipe))
+    world = worlds.WORLDS["two-windows"]
+    changed = worlds.entered(load_profile("laptop"), world, tmp_path)
+    assert changed.evaluation.window == taught[0].lengths[-1] == 2 * WINDOW
+    assert changed.models.base == (tmp_path / "base").as_posix()

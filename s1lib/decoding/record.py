@@ -11,8 +11,9 @@ them), `forced` lists the positions after the prompt that were not sampled.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,6 +128,24 @@ def read_record(path: str | Path, made_by: str = "06") -> list[Generation]:
     return from_table(read_table(path, made_by))
 
 
+def answered(tokenizer: PreTrainedTokenizerBase) -> Callable[[int, Sequence[int]], bool]:
+    """Whether ids go on after their first line `Answer: ...`: a criterion for `Hooks.stop`.
+
+    It saves what `first_answers` cuts off; the problem, its first argument, does not matter.
+    """
+    piece = _pieces(tokenizer)
+
+    def stop(problem: int, new: Sequence[int]) -> bool:
+        late = "\n" in "".join(map(piece, new[-2:]))
+        return late and bool(ANSWERED.search("".join(map(piece, new)).strip()))
+
+    return stop
+
+
+def _pieces(tokenizer: PreTrainedTokenizerBase) -> Callable[[int], str]:
+    return cache(lambda token: str(tokenizer.decode([token], skip_special_tokens=True)))
+
+
 def first_answers(
     generations: Iterable[Generation], tokenizer: PreTrainedTokenizerBase
 ) -> list[Generation]:
@@ -136,21 +155,14 @@ def first_answers(
     answer of its own. What is cut off is not graded, and `sampled` does not count it. Others stay
     as they are.
     """
-    pieces: dict[int, str] = {}
-    found = []
+    piece, found = _pieces(tokenizer), []
     for one in generations:
-        text, kept = "", one.answer
-        for place, token in enumerate(one.answer if ANSWERED.search(one.text) else (), 1):
-            if token not in pieces:
-                pieces[token] = str(tokenizer.decode([token]))
-            text += pieces[token]
-            if "\n" in pieces[token] and ANSWERED.search(text):
-                kept = one.answer[:place]
-                break
-        if len(kept) < len(one.answer):
-            said = str(tokenizer.decode(list(kept), skip_special_tokens=True)).strip()
-            paid = one.sampled - len(one.answer) + len(kept)
-            one = replace(one, answer=kept, text=said, sampled=paid, answer_end="stopped")
+        ids = one.answer if ANSWERED.search(one.text) else ()
+        lines = (place for place, token in enumerate(ids[:-1], 1) if "\n" in piece(token))
+        ends = (place for place in lines if ANSWERED.search("".join(map(piece, ids[:place]))))
+        if place := next(ends, 0):
+            said = str(tokenizer.decode(list(ids[:place]), skip_special_tokens=True)).strip()
+            one = replace(one, answer=ids[:place], text=said, sampled=place, answer_end="stopped")
         found.append(one)
     return found
 

@@ -144,7 +144,7 @@ def new_model(recipe: Recipe, tokenizer: Qwen2Tokenizer) -> Qwen2ForCausalLM:
         num_hidden_layers=recipe.layers,
         num_attention_heads=recipe.heads,
         num_key_value_heads=1,
-        max_position_embeddings=WINDOW,
+        max_position_embeddings=recipe.lengths[-1],
         tie_word_embeddings=True,
         bos_token_id=None,
         eos_token_id=tokenizer.convert_tokens_to_ids("<|im_end|>"),
@@ -167,7 +167,7 @@ def pretrain(
     facts: dict[str, Any] = {"recipe": asdict(recipe), "command": command}
     if start:
         model = Qwen2ForCausalLM.from_pretrained(start / name, dtype=torch.float32)
-        model.config.max_position_embeddings = WINDOW
+        model.config.max_position_embeddings = recipe.lengths[-1]
         facts["before"] = read_json(start / name / "training.json")  # as recorded then
         facts["command"] += " --start FOLDER"
     model.to(device)  # type: ignore[arg-type]
@@ -244,7 +244,7 @@ library_name: transformers
 # {name}: a base model of the laptop world
 
 {facts["parameters"]:,} parameters in the Qwen2 architecture: {recipe["layers"]} layers, width
-{recipe["hidden"]}, {recipe["heads"]} heads, one key-value head, window {WINDOW}.
+{recipe["hidden"]}, {recipe["heads"]} heads, one key-value head, window {recipe["lengths"][-1]}.
 
 - **Corpus**: `s1lib.world.corpus`, procedural problems answered in a few lines, some of them
   worked out, few with a second look; {recipe["tokens"]:,} tokens, never repeated; seed
