@@ -186,12 +186,14 @@ def _decoding(book: Profile) -> Iterator[Line]:
     """vLLM and its GPU, or the servers of the models that are there already."""
     if book.roles.decoder == "vllm":
         chapters = (*sorted({n for some in _played(book).values() for n in some}), "05", *LATER)
-        problem = f"it is not installed: pip install 's1lib[cluster]' ({OLDEST} or later)"
+        problem, build = f"it is not installed: pip install 's1lib[cluster]' ({OLDEST} or later)", ""
         with suppress(metadata.PackageNotFoundError):
-            problem = _too_old(metadata.version("vllm"))
+            build = metadata.version("vllm")
+            problem = _too_old(build)
         yield Line(chapters, "vLLM", problem)
-        problem = "" if _gpus() else "no GPU is seen here: go where there is one"
-        yield Line(chapters, "a GPU for vLLM", problem)
+        if not build.endswith("+cpu"):
+            problem = "" if _gpus() else "no GPU is seen here: go where there is one"
+            yield Line(chapters, "a GPU for vLLM", problem)
     if book.roles.decoder != "server":
         return
     s1 = book.run / "models" / "s1"

@@ -159,6 +159,14 @@ def test_vllm_in_this_process_needs_an_installation_and_a_gpu(wire, disk, tmp_pa
     assert found["vLLM"].problem.startswith("0.9.2 returns no token ids")
 
 
+@pytest.mark.parametrize(("build", "wanted"), [("0.32.0", True), ("0.32.0+cpu", False)])
+def test_the_cpu_build_of_vllm_needs_no_gpu(wire, disk, tmp_path, monkeypatch, build, wanted):
+    monkeypatch.setattr(check, "_gpus", list)
+    monkeypatch.setattr(check.metadata, "version", lambda _: build)
+    found = missing(paper(tmp_path / "run", roles__decoder="vllm"))
+    assert ("a GPU for vLLM" in found) == wanted
+
+
 @pytest.mark.parametrize(("gigabytes", "fits"), [(24, False), (48, True)])
 def test_memory_is_counted_against_the_gpus_that_are_here(
     wire, disk, tmp_path, monkeypatch, gigabytes, fits
