@@ -186,7 +186,8 @@ def _decoding(book: Profile) -> Iterator[Line]:
     """vLLM and its GPU, or the servers of the models that are there already."""
     if book.roles.decoder == "vllm":
         chapters = (*sorted({n for some in _played(book).values() for n in some}), "05", *LATER)
-        problem, build = f"it is not installed: pip install 's1lib[cluster]' ({OLDEST} or later)", ""
+        build = ""
+        problem = f"it is not installed: pip install 's1lib[cluster]' ({OLDEST} or later)"
         with suppress(metadata.PackageNotFoundError):
             build = metadata.version("vllm")
             problem = _too_old(build)
