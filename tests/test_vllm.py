@@ -40,6 +40,13 @@ def test_ids_beyond_the_tokenizer_are_never_sampled_in_vllm(both, prompts, tiny_
     assert max(max(one.ids, default=0) for one in found) < len(tiny_tokenizer)
 
 
+def test_seeded_prompts_that_do_not_fit_one_step_are_decoded(both):
+    """vLLM 0.32 on a CPU died of a seed where a prompt was read in two parts."""
+    many = [[5 + (number + place) % 200 for place in range(40)] for number in range(200)]
+    found = both[0].generate(many, None, Sampling(0.7, seed=1, max_new_tokens=4))
+    assert len(found) == len(many)
+
+
 def test_an_engine_that_was_given_back_is_started_again(both, prompts):
     before = both[0].generate(prompts, None, Sampling(max_new_tokens=8))
     give_back()

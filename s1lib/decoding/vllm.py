@@ -74,11 +74,13 @@ class VllmDecoder(Decoder):
 
         give_back()
         _empty()
-        share = {}
+        options: dict[str, Any] = {}
         if torch.cuda.is_initialized():  # this process holds some of it, a reward model perhaps
             free, total = torch.cuda.mem_get_info()
-            share = {"gpu_memory_utilization": round(_SHARE * free / total, 3)}
-        self._engine = LLM(**{**share, **self.options}).llm_engine
+            options["gpu_memory_utilization"] = round(_SHARE * free / total, 3)
+        if not torch.cuda.is_available():  # a CPU build: dies of a seed whose prompt comes in parts
+            options["enable_chunked_prefill"] = False
+        self._engine = LLM(**{**options, **self.options}).llm_engine
         size = self._engine.model_config.get_vocab_size()
         self._beyond = range(len(self.tokenizer), size)
 
