@@ -71,7 +71,7 @@ class Setting(Typed):
             "" if self.budget is None else f"budget {self.budget}",
             waits,
             self.asked,
-            "" if self.samples is None else f"{self.samples} samples",
+            "" if self.samples is None else f"{self.samples} sample{'s' * (self.samples != 1)}",
         ]
         return ", ".join(part for part in parts if part)
 

@@ -160,5 +160,6 @@ def test_settings_read_as_people_write_them(facts):
     assert str(Setting(model="base", method="majority vote", samples=8)) == (
         "base, majority vote, 8 samples"
     )
+    assert str(Setting(model="s1", method="REBASE", samples=1)) == "s1, REBASE, 1 sample"
     table = listing([facts.difference(run(), run(BASE, 1))])
     assert table["after"][0] == "s1" and "measure" in table and "runs" not in table
