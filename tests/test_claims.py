@@ -205,6 +205,7 @@ def test_a_chapter_that_ran_and_holds_no_evidence_is_an_error(chapter):
 
 
 def test_a_share_of_no_gain_and_a_slope_of_equal_lengths_count_as_nothing():
+    """The ledger showed them as 0.0, as if somebody had measured that."""
     facts = all_facts()
     for row in facts["09"]["gains"]:
         row |= {"value": None, "ci95": None}
@@ -212,6 +213,13 @@ def test_a_share_of_no_gain_and_a_slope_of_equal_lengths_count_as_nothing():
     found = verdicts(facts)
     assert found["C7"] == found["C11"] == NOT_REPLICATED
     assert NOT_TESTABLE not in found.values()
+    rows = claims.ledger(facts)
+    lines = dict(zip(found, claims.markdown(rows).splitlines()[2:], strict=True))
+    for row in rows:
+        assert (row["measured"] is None) == (row["id"] in ("C7", "C11"))
+    assert " | –, n = 300 problems<br>Scaling of rejection sampling" in lines["C7"]
+    assert " | –, n = 300 problems<br>share of the gain" in lines["C11"]
+    assert all(piece["measured"] is None for piece in rows[10]["evidence"])
 
 
 def test_without_more_than_two_waits_nothing_can_flatten():
