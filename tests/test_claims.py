@@ -236,9 +236,21 @@ def test_a_row_says_what_its_n_counts_and_what_is_met_by_construction():
     assert {rows["C2"]["of"], rows["C10"]["of"]} == {"runs"}
     assert rows["C1"]["of"] == "problems"
     assert [name for name, row in rows.items() if row["built_in"]] == ["C2", "C3", "C10"]
+    assert [name for name, row in rows.items() if row["built_in_part"]] == ["C12"]
     lines = claims.markdown(rows.values()).splitlines()
     assert "n = 30 runs<br>" in lines[3] and "replicated, by construction |" in lines[3]
     assert "n = 300 problems<br>" in lines[2] and "construction" not in lines[2]
+    assert "replicated, in part by construction |" in lines[13]
+
+
+def test_a_claim_of_which_only_a_part_is_built_in_can_fail():
+    """Models trained on cut traces think to the cut and beyond; their answers need not be worse."""
+    facts = all_facts()
+    for row in gaps(facts, "09", model=("cut", "s1K")):
+        if not row.get("measure"):
+            row["ci95"] = [-3.0, 1.0]
+    (row,) = (row for row in claims.ledger(facts) if row["id"] == "C12")
+    assert row["verdict"] == NOT_REPLICATED and not row["what"].startswith("thinking")
 
 
 def test_every_number_of_the_paper_is_read_from_its_file():
