@@ -11,9 +11,9 @@ import pytest
 from made_up import all_facts, difference, forced
 
 from s1lib import claims
-from s1lib.artifacts import RunError, read_json, write_facts
+from s1lib.artifacts import RunError, read_json
 from s1lib.claims import CLAIMS, NOT_REPLICATED, NOT_TESTABLE, REPLICATED
-from s1lib.results import FORCING, MEAN, REBASE
+from s1lib.results import FORCING, MEAN, REBASE, write_facts
 
 
 def verdicts(facts: dict[str, dict]) -> dict[str, str]:
