@@ -29,6 +29,7 @@ from s1lib.providers.clients import claude, gemini, openai
 from s1lib.providers.faults import explain, redact, retry_after
 from s1lib.providers.prices import Usage, price, prices_date
 from s1lib.providers.protocol import Request
+from s1lib.providers.run import DOUBLINGS
 from s1lib.providers.store import Store
 
 CANARY = "canary-0123456789"
@@ -363,6 +364,40 @@ def test_a_server_that_only_puts_off_is_given_up(tmp_path: Path):
         (reply,) = calls(tmp_path, wire, tries=3).map(ask(1))
     assert reply.status == "failed"
     assert "RESOURCE_EXHAUSTED" in reply.finish
+
+
+def shut(seconds: float) -> Callable[[str], str]:
+    """A limit that names no delay and lets nobody through for so long after the first call."""
+    first: list[float] = []
+
+    def limit(prompt: str) -> str:
+        first.append(time.monotonic())
+        return "silent" if first[-1] < first[0] + seconds else ""
+
+    return limit
+
+
+@pytest.mark.parametrize("model", [GEMINI, CLAUDE, R1])
+def test_a_limit_without_a_delay_is_waited_for_as_if_it_named_one(tmp_path: Path, model: str):
+    """All tries were made in half of the minute that such a quota is for."""
+    with Wire(wrong=shut(0.6)) as wire:
+        (reply,) = calls(tmp_path, wire, model, tries=2).map(ask(1, model))
+    assert reply.status == "ok"
+    assert wire.attempts.total() > 2 + 1
+
+
+def test_a_limit_without_a_delay_that_never_opens_is_given_up(tmp_path: Path):
+    with Wire(wrong=lambda prompt: "silent") as wire:
+        (reply,) = calls(tmp_path, wire, tries=2, backoff=0.001).map(ask(1))
+    assert reply.status == "failed" and wire.attempts.total() == DOUBLINGS + 2
+
+
+@pytest.mark.parametrize("model", [GEMINI, CLAUDE])
+def test_a_batch_waits_for_a_limit_without_a_delay_too(tmp_path: Path, model: str):
+    with Wire(situation="silent") as wire:
+        threading.Timer(0.6, lambda: setattr(wire, "situation", "")).start()
+        replies = calls(tmp_path, wire, model, batch=True, tries=2).map(ask(3, model))
+    assert [reply.status for reply in replies] == ["ok"] * 3
 
 
 @pytest.mark.parametrize("model", [GEMINI, CLAUDE, R1])

@@ -151,7 +151,8 @@ def _drop(run: Run, batch: Batch, why: str) -> None:
 
 async def _steady(run: Run, act: Callable[[], Awaitable[T]]) -> T | None:
     """Do what costs nothing to repeat, with the usual retries; halts the run after the last."""
-    for attempt in range(run.settings.tries):
+    tries = pauses = 0
+    while True:
         try:
             async with asyncio.timeout(run.settings.timeout):
                 return await act()
@@ -159,8 +160,9 @@ async def _steady(run: Run, act: Callable[[], Awaitable[T]]) -> T | None:
             failure = explain(error)
             if failure is None:
                 raise
-            if failure.action != "retry" or attempt + 1 == run.settings.tries:
+            tries += not run.put_off(failure, pauses)
+            if failure.action != "retry" or tries == run.settings.tries:
                 run.stop(failure.why)
                 return None
-            await run.sleep(run.pause(attempt, failure.wait))
-    return None
+            await run.sleep(run.pause(pauses, failure.wait))
+            pauses += 1

@@ -23,6 +23,8 @@ from s1lib.providers.prices import Usage, price
 from s1lib.providers.protocol import BatchProvider, Provider, Reply, Request
 from s1lib.providers.store import Store
 
+DOUBLINGS = 6  # of the pause between tries, which then stays as long
+
 
 @dataclass
 class Settings:
@@ -206,8 +208,15 @@ class Run:
 
     def pause(self, attempt: int, wait: float | None) -> float:
         """Seconds before the next try: exponential with jitter, but not before `wait`."""
-        backoff = min(self.settings.backoff * 2**attempt, 60.0)
+        backoff = self.settings.backoff * 2 ** min(attempt, DOUBLINGS)
         return (wait or 0.0) + backoff * random.uniform(0.5, 1.0)
+
+    def put_off(self, failure: Failure, pauses: int) -> bool:
+        """Whether a call was told to wait, but not for how long, and its pauses may still grow.
+
+        That is no try yet, or the quota of a minute would outlast all of them.
+        """
+        return failure.wait == 0 and pauses < DOUBLINGS
 
     async def sleep(self, seconds: float) -> None:
         """Pause, but no longer than the run."""
