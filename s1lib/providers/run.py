@@ -116,16 +116,22 @@ class Run:
     # The books
 
     def record(
-        self, call: int, request: Request | str, reply: Reply, worst: float, batch: bool = False
+        self,
+        call: int,
+        request: Request | str,
+        reply: Reply,
+        worst: float,
+        batch: bool = False,
+        how: str = "answered",
     ) -> None:
-        """Store an answer and what it cost.
+        """Store an answer and what it cost; `how` it came is how its call ended.
 
         Of a request of an earlier run, no more than the model is known.
         """
         model = request if isinstance(request, str) else request.model
         cost = cost_of(reply, model, worst, batch)
         asked = {"model": model} if isinstance(request, str) else asdict(request)
-        self.store.settle(call, cost, "answered", asked, asdict(replace(reply, dollars=cost)))
+        self.store.settle(call, cost, how, asked, asdict(replace(reply, dollars=cost)))
         self.ended[reply.status] += 1
         if not isinstance(request, str) and reply.status != "invalid":
             self.accepted.add(request.kind)
