@@ -4,6 +4,7 @@
 # this file in an empty folder, with these settings:
 #   root       folder of the book        chapters   numbers of the chapters to consider
 #   python     interpreter               arguments  profile, run folder and parameters
+#   book       all chapters              file       where these settings are
 #
 # Snakemake settles the order (of two chapters that can run, the earlier one goes first) and stops
 # at the first failure. Each job decides by content whether its chapter must run
@@ -11,11 +12,9 @@
 # written again with the same bytes would mislead. Hence the marks: a job leaves an empty file here,
 # and the artifacts, which Snakemake would delete or copy before a job that makes them, are in the
 # chapters' hands alone.
-from pathlib import Path
+from s1lib.run.graph import GRAPH, writer_of
 
-from s1lib.run.graph import read_graph, writer_of
-
-book = read_graph(Path(config["root"]))
+book = GRAPH.validate_python(config["book"])
 chapters = [chapter for chapter in book if chapter.number in config["chapters"]]
 
 
@@ -51,6 +50,6 @@ for chapter in chapters:
             number=chapter.number,
         shell:
             "cd {config[root]:q}; {config[python]:q} -m s1lib.run.job {params.number}"
-            " {config[arguments]} 2>&1 || {{ status=$?; test $status -le 128 ||"
+            " --settings {config[file]:q} {config[arguments]} 2>&1 || {{ status=$?; test $status -le 128 ||"
             " echo 'Chapter {params.number} was killed by signal '$((status - 128))"
             "'. (The system kills with 9 when memory runs out.)'; exit $status; }}"

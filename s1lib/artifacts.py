@@ -122,15 +122,6 @@ def replace_folder(made: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def write_facts(run: Path, chapter: str, facts: dict[str, Any]) -> Path:
-    """Write the numbers that a chapter shows to `<run>/facts/NN.json`.
-
-    Facts hold no times and no dates, so that the same seed gives the same bytes; run time,
-    versions and date are in `<run>/status/NN.json`, written by the runner.
-    """
-    return write_json(run / "facts" / f"{chapter}.json", facts)
-
-
 def read_facts(run: Path, chapter: str) -> dict[str, Any]:
     """The numbers of a chapter. Raises `RunError` if it has not run."""
     return read_json(run / "facts" / f"{chapter}.json", made_by=chapter)

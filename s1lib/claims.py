@@ -50,13 +50,13 @@ class NotRun(Exception):
 class Evidence:
     """One comparison: the paper's number, the same from published data, and ours.
 
-    `n` counts what `of` says.
+    `n` counts what `of` says. A share of no gain, or a slope of equal lengths, has no value.
     """
 
     what: str
     published: float | None
     recomputed: float | None
-    measured: float
+    measured: float | None
     ci95: tuple[float, float] | None
     n: int | None
     holds: bool
@@ -85,7 +85,8 @@ class Group:
 class Claim:
     """A claim in our words; its rule, in words and as groups of evidence.
 
-    `built_in` says why the rule can hardly fail here, where that is so.
+    `built_in` says why the rule can hardly fail here, where that is so, and `built_in_part` why
+    one of several parts can hardly fail.
     """
 
     id: str
@@ -93,6 +94,7 @@ class Claim:
     rule: str
     groups: tuple[Group, ...]
     built_in: str = ""
+    built_in_part: str = ""
 
 
 # --------------------------------------------------------------------------------------
@@ -174,9 +176,8 @@ def number(
 
 
 def _evidence(what: str, one: Estimate, holds: bool, paper: Numbers) -> Evidence:
-    """An estimate as evidence; without a value (a share of no gain) it counts as 0."""
-    printed, recomputed = (_rounded(number) for number in paper)
-    value = round(one.value or 0.0, 2)
+    """An estimate as evidence, numbers rounded."""
+    printed, recomputed, value = (_rounded(number) for number in (*paper, one.value))
     return Evidence(what, printed, recomputed, value, one.ci95, one.n, holds, one.of)
 
 
@@ -495,6 +496,8 @@ CLAIMS = (
              _printed("table_8", {"length": 4096}, {"length": 32768}), sign=-1),
          gap("09", "thinking tokens, cut minus whole", _models("cut", "s1K", "thinking_tokens"),
              some, _printed("table_8", {"length": 4096}, {"length": 32768}, " tokens"))),
+        built_in_part="a model that was hardly shown an end of thinking thinks longer; that its "
+                      "answers are worse for it is not built in",
     ),
 )  # fmt: skip
 
@@ -505,7 +508,8 @@ CLAIMS = (
 
 def decide(claim: Claim, facts: AllFacts) -> dict[str, Any]:
     """One row of the ledger: the claim, its decisive piece of evidence, and the verdict."""
-    row = {"id": claim.id, "claim": claim.claim, "rule": claim.rule, "built_in": claim.built_in}
+    own = ("id", "claim", "rule", "built_in", "built_in_part")
+    row = {name: getattr(claim, name) for name in own}
     try:
         found = [_pieces(claim, group, facts) for group in claim.groups]
     except NotRun as missing:
@@ -557,14 +561,15 @@ def markdown(rows: Iterable[dict[str, Any]]) -> str:
     numbers = ("Published", "Recomputed")
     lines = []
     for row in rows:
-        measured = row["why"]
-        if row["measured"] is not None:
+        measured, decided = row["why"], row["verdict"] != NOT_TESTABLE
+        if decided:
             interval = ", ".join(f"{edge:.1f}" for edge in row["ci95"] or ())
             measured = _number(row["measured"]) + (f" [{interval}]" if interval else "")
             measured += f", n = {row['n']:,} {row['of']}" if row["n"] else ""
             measured += f"<br>{row['what']}"
         verdict = f"{_SIGNS[row['verdict']]} {row['verdict']}"
-        verdict += ", by construction" if row["built_in"] and row["measured"] is not None else ""
+        verdict += ", by construction" if row["built_in"] and decided else ""
+        verdict += ", in part by construction" if row["built_in_part"] and decided else ""
         paper = (_number(row["published"]), _number(row["recomputed"]))
         lines.append((row["id"], row["claim"], *paper, measured, verdict))
     head = ("No.", "Claim", *numbers, "Measured here", "Verdict")
@@ -573,7 +578,7 @@ def markdown(rows: Iterable[dict[str, Any]]) -> str:
 
 def _room(piece: Evidence) -> float:
     """How far the nearest end of the interval, or the number itself, is from zero."""
-    return min(abs(edge) for edge in piece.ci95 or [piece.measured])
+    return min(abs(edge) for edge in piece.ci95 or [piece.measured or 0.0])
 
 
 def _rounded(value: float | None) -> float | None:

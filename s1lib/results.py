@@ -71,7 +71,7 @@ class Setting(Typed):
             "" if self.budget is None else f"budget {self.budget}",
             waits,
             self.asked,
-            "" if self.samples is None else f"{self.samples} samples",
+            "" if self.samples is None else f"{self.samples} sample{'s' * (self.samples != 1)}",
         ]
         return ", ".join(part for part in parts if part)
 
@@ -240,7 +240,7 @@ class Facts(dict[str, Any]):
 
     def __init__(self, book: Profile, chapter: str, tests: pd.DataFrame | None = None) -> None:
         super().__init__()
-        self._path, self._chapter = book.run / "facts" / f"{chapter}.json", chapter
+        self._run, self._chapter = book.run, chapter
         self._stamp: dict[str, Any] = {"dtype": book.evaluation.dtype, "device": device()}
         self._draw = book.seed
         self._families: dict[str, list[str]] = {}
@@ -348,10 +348,8 @@ class Facts(dict[str, Any]):
         return Method(method=runs[0].setting.method, benchmark=runs[0].benchmark, **rows)
 
     def write(self) -> Path:
-        """Write `<run>/facts/NN.json`. Raises `RunError` for a fact that no type knows."""
-        facts = dict(self)
-        check(self._chapter, facts)
-        return write_json(self._path, facts)
+        """Write `<run>/facts/NN.json`, by `write_facts`."""
+        return write_facts(self._run, self._chapter, self)
 
     def _paired(
         self, after: Any, before: Any, unit: float, families: list[str] | None
@@ -386,7 +384,17 @@ def _shared(runs: Sequence[Run]) -> Setting:
     return first if len(runs) == 1 else Setting(model=first.model, method=first.method)
 
 
-# Reading --------------------------------------------------------------------------------------
+# Writing and reading --------------------------------------------------------------------------
+
+
+def write_facts(run: Path, chapter: str, facts: Mapping[str, Any]) -> Path:
+    """Write the numbers that a chapter shows to `<run>/facts/NN.json`, once `check` lets them pass.
+
+    Facts hold no times and no dates, so that the same seed gives the same bytes; run time,
+    versions and date are in `<run>/status/NN.json`, written by the runner.
+    """
+    check(chapter, facts)
+    return write_json(run / "facts" / f"{chapter}.json", facts)
 
 
 def plain(item: Typed) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from s1lib.artifacts import (
     read_json,
     read_table,
     replace_folder,
-    write_facts,
     write_json,
     write_table,
     write_text,
@@ -58,9 +57,8 @@ def test_a_table_comes_back_as_it_was(tmp_path):
 
 
 def test_facts_live_under_the_number_of_their_chapter(tmp_path):
-    write_facts(tmp_path, "03", {"kept": 7})
+    write_json(tmp_path / "facts" / "03.json", {"kept": 7})
     assert read_facts(tmp_path, "03") == {"kept": 7}
-    assert (tmp_path / "facts" / "03.json").is_file()
 
 
 def test_equal_values_are_equal_bytes(tmp_path):

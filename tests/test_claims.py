@@ -11,9 +11,9 @@ import pytest
 from made_up import all_facts, difference, forced
 
 from s1lib import claims
-from s1lib.artifacts import RunError, read_json, write_facts
+from s1lib.artifacts import RunError, read_json
 from s1lib.claims import CLAIMS, NOT_REPLICATED, NOT_TESTABLE, REPLICATED
-from s1lib.results import FORCING, MEAN, REBASE
+from s1lib.results import FORCING, MEAN, REBASE, write_facts
 
 
 def verdicts(facts: dict[str, dict]) -> dict[str, str]:
@@ -205,6 +205,7 @@ def test_a_chapter_that_ran_and_holds_no_evidence_is_an_error(chapter):
 
 
 def test_a_share_of_no_gain_and_a_slope_of_equal_lengths_count_as_nothing():
+    """The ledger showed them as 0.0, as if somebody had measured that."""
     facts = all_facts()
     for row in facts["09"]["gains"]:
         row |= {"value": None, "ci95": None}
@@ -212,6 +213,13 @@ def test_a_share_of_no_gain_and_a_slope_of_equal_lengths_count_as_nothing():
     found = verdicts(facts)
     assert found["C7"] == found["C11"] == NOT_REPLICATED
     assert NOT_TESTABLE not in found.values()
+    rows = claims.ledger(facts)
+    lines = dict(zip(found, claims.markdown(rows).splitlines()[2:], strict=True))
+    for row in rows:
+        assert (row["measured"] is None) == (row["id"] in ("C7", "C11"))
+    assert " | –, n = 300 problems<br>Scaling of rejection sampling" in lines["C7"]
+    assert " | –, n = 300 problems<br>share of the gain" in lines["C11"]
+    assert all(piece["measured"] is None for piece in rows[10]["evidence"])
 
 
 def test_without_more_than_two_waits_nothing_can_flatten():
@@ -228,9 +236,21 @@ def test_a_row_says_what_its_n_counts_and_what_is_met_by_construction():
     assert {rows["C2"]["of"], rows["C10"]["of"]} == {"runs"}
     assert rows["C1"]["of"] == "problems"
     assert [name for name, row in rows.items() if row["built_in"]] == ["C2", "C3", "C10"]
+    assert [name for name, row in rows.items() if row["built_in_part"]] == ["C12"]
     lines = claims.markdown(rows.values()).splitlines()
     assert "n = 30 runs<br>" in lines[3] and "replicated, by construction |" in lines[3]
     assert "n = 300 problems<br>" in lines[2] and "construction" not in lines[2]
+    assert "replicated, in part by construction |" in lines[13]
+
+
+def test_a_claim_of_which_only_a_part_is_built_in_can_fail():
+    """Models trained on cut traces think to the cut and beyond; their answers need not be worse."""
+    facts = all_facts()
+    for row in gaps(facts, "09", model=("cut", "s1K")):
+        if not row.get("measure"):
+            row["ci95"] = [-3.0, 1.0]
+    (row,) = (row for row in claims.ledger(facts) if row["id"] == "C12")
+    assert row["verdict"] == NOT_REPLICATED and not row["what"].startswith("thinking")
 
 
 def test_every_number_of_the_paper_is_read_from_its_file():

@@ -12,9 +12,9 @@ from browser import browser_needed
 from made_up import BENCHMARKS, chapter_06
 
 from s1lib import claims, explore, site
-from s1lib.artifacts import write_facts, write_table
+from s1lib.artifacts import write_table
 from s1lib.decoding.record import Generation, write_record
-from s1lib.results import FORCING, read_all
+from s1lib.results import FORCING, read_all, write_facts
 
 HOSTILE = '<script>document.title = "taken"</script><img src=x onerror="document.title=1"> $x^2$ '
 TRUNK = "first thought; second thought; third thought; " * 12

@@ -12,9 +12,9 @@ import pytest
 from made_up import BENCHMARKS, all_facts, chapter_06, forced, point
 
 from s1lib import figures, tables
-from s1lib.artifacts import RunError, read_json, write_facts
+from s1lib.artifacts import RunError, read_json
 from s1lib.exhibits import EXHIBITS, index, make
-from s1lib.results import Point, sequential
+from s1lib.results import Point, sequential, write_facts
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "10_figures.ipynb"
 

@@ -8,7 +8,7 @@ from toybook import ROOT, call, make, notebook
 
 MEASURES = f"""
 from pathlib import Path
-from s1lib.artifacts import write_facts
+from s1lib.results import write_facts
 
 write_facts(Path(run), "06", {chapter_06(BENCHMARKS)!r})
 """

@@ -10,9 +10,20 @@ import pytest
 from made_up import all_facts
 
 from s1lib import metrics, results
-from s1lib.artifacts import RunError, read_json, write_facts
+from s1lib.artifacts import RunError, read_json, write_json
 from s1lib.profile import load_profile
-from s1lib.results import FORCING, Facts, Run, Setting, check, listing, pick, preset, read_all
+from s1lib.results import (
+    FORCING,
+    Facts,
+    Run,
+    Setting,
+    check,
+    listing,
+    pick,
+    preset,
+    read_all,
+    write_facts,
+)
 
 S1, BASE = Setting(model="s1", method=FORCING), Setting(model="base", method="plain")
 TESTS = pd.DataFrame(
@@ -104,9 +115,19 @@ def test_a_fact_that_no_type_knows_is_neither_written_nor_read(facts, tmp_path):
     with pytest.raises(RunError, match=r"'surprise', which no type knows: declare it in s1lib"):
         facts.write()
     assert not (tmp_path / "facts").exists()
-    write_facts(tmp_path, "05", {"surprise": 3})
+    write_json(tmp_path / "facts" / "05.json", {"surprise": 3})
     with pytest.raises(RunError, match="chapter 05 writes the fact 'surprise'"):
         read_all(tmp_path)
+
+
+@pytest.mark.parametrize("chapter", ["01", "02", "03", "04", "05", "A1", "A2"])
+def test_chapters_without_an_exam_write_nothing_unchecked_either(chapter, tmp_path):
+    """They wrote what they liked, and chapter 10 was the first to say so."""
+    with pytest.raises(RunError, match=f"chapter {chapter} writes the fact 'surprise'"):
+        write_facts(tmp_path, chapter, {"surprise": 3})
+    with pytest.raises(RunError, match="facts of chapter 05: steps: Input should be a valid int"):
+        write_facts(tmp_path, "05", {"steps": "many"})
+    assert not (tmp_path / "facts").exists()
 
 
 def test_lengths_that_are_all_the_same_correlate_with_nothing():
@@ -160,5 +181,6 @@ def test_settings_read_as_people_write_them(facts):
     assert str(Setting(model="base", method="majority vote", samples=8)) == (
         "base, majority vote, 8 samples"
     )
+    assert str(Setting(model="s1", method="REBASE", samples=1)) == "s1, REBASE, 1 sample"
     table = listing([facts.difference(run(), run(BASE, 1))])
     assert table["after"][0] == "s1" and "measure" in table and "runs" not in table

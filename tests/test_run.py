@@ -265,6 +265,17 @@ def test_a_failure_stops_the_run_with_the_cell_and_the_traceback(book):
     assert not (run / "notebooks" / "02_second.failed.ipynb").exists()
 
 
+def test_a_notebook_that_comes_during_a_run_takes_no_part_in_it(book):
+    """Each job read the folder again, and stopped at a notebook that the table does not list."""
+    add = "import shutil\nshutil.copy('notebooks/03_third.ipynb', 'notebooks/04_new.ipynb')"
+    kept = "count = None  # int, numbers"
+    notebook(book / "notebooks" / "01_first.ipynb", add, FIRST, parameters=kept)
+    result = call(book, "run", "--profile", "smoke", "--from", "01")
+    assert result.returncode == 0 and ran(result) == ["01", "02", "03"], result.stdout
+    result = call(book, "run", "--profile", "smoke")
+    assert result.returncode == 1 and "does not list 04_new" in result.stderr
+
+
 def test_the_death_of_a_kernel_is_a_failure_with_a_reason(book):
     notebook(book / "notebooks" / "03_third.ipynb", "import os, signal\nos.kill(os.getpid(), 9)")
     result = call(book, "run", "--profile", "smoke")

@@ -172,6 +172,11 @@ def test_a_server_that_goes_half_way_leaves_what_is_finished(wire, remote, promp
     assert 1 <= len(caught.value.finished) < 6
 
 
+def test_where_thinking_ends_at_its_start_only_the_answers_are_asked_for(wire, remote, prompts):
+    swept = remote.sweep(prompts[:3], [Forcing(budget=0)])
+    assert len(wire.seen) == 3 and remote.paid == sum(one.sampled for one in swept)
+
+
 def test_a_sweep_whose_answers_fail_leaves_what_is_finished(wire, remote, prompts):
     """The answers are a group of tasks within a group, and once only one of the two was opened."""
     remote.rows = 1

@@ -21,10 +21,11 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from s1lib import links, policy, site, slides, times
 from s1lib.__main__ import COMMANDS
-from s1lib.artifacts import RunError, write_facts, write_json
+from s1lib.artifacts import RunError, write_json
 from s1lib.decoding.record import Generation
 from s1lib.decoding.timeline import timeline
 from s1lib.readers import for_readers, not_run
+from s1lib.results import write_facts
 from s1lib.training.data import mask_html
 
 REPOSITORY = "https://github.com/someone/s1"

@@ -228,6 +228,22 @@ def test_agieval_spells_questions_as_the_reference_does():
     }
 
 
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("MATH", {"simplescaling/openaimath/Algebra"}),
+        ("SciEval", {"OpenDFM/SciEval/chemistry/filling/reagent selection",
+                     "OpenDFM/SciEval/physics/multiple-choice/SocraticQA",
+                     "OpenDFM/SciEval/biology/multiple-choice/MedQA"}),
+        ("JEEBench", {"daman1209arora/jeebench/chem"}),
+        ("AGIEval", {"baber/agieval/lsat_ar", "baber/agieval/logiqa", "baber/agieval/aqua_rat",
+                     "baber/agieval/math_agieval"}),
+    ],
+)  # fmt: skip
+def test_a_source_type_ends_in_the_kinds_that_the_reference_tells_apart(name, kinds):
+    assert {kind for (kind,) in cells(name, "source_type")} == kinds
+
+
 def test_gpqa_lists_its_options_and_leaves_diamond_out():
     (row,) = rows("GPQA")
     head, _, options = row["question"].partition("\nAnswer Choices:\n")

@@ -8,7 +8,7 @@ import pytest
 from conftest import make_tiny
 from test_engine import ANSWER, WINDOW, prompts
 
-from s1lib.decoding import give_back
+from s1lib.decoding import Forcing, give_back
 from s1lib.decoding.local import TorchDecoder
 from s1lib.decoding.sampling import Sampling
 from s1lib.decoding.sweep import cells
@@ -33,6 +33,13 @@ def both(tiny_tokenizer, tmp_path_factory):
 def test_a_sweep_in_vllm_gives_the_ids_of_the_torch_backend(both, prompts):
     theirs, ours = (one.sweep(prompts, cells([0, 8, 16], [1, 2])) for one in both)
     assert [one.ids for one in theirs] == [one.ids for one in ours]
+
+
+def test_where_thinking_ends_at_its_start_only_the_answers_are_paid(both, prompts):
+    """The trunk's own answer was decoded, too, and belonged to nobody."""
+    theirs, ours = (one.sweep(prompts, [Forcing(budget=0)]) for one in both)
+    assert [one.ids for one in theirs] == [one.ids for one in ours]
+    assert both[0].paid == both[1].paid == sum(one.sampled for one in theirs)
 
 
 def test_ids_beyond_the_tokenizer_are_never_sampled_in_vllm(both, prompts, tiny_tokenizer):

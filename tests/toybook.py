@@ -27,10 +27,10 @@ write_json(Path(run) / "folder" / "sum.json", sum(numbers) // 1000)
 """
 THIRD = """
 from pathlib import Path
-from s1lib.artifacts import read_json, write_facts
+from s1lib.artifacts import read_json, write_json
 
 total = read_json(Path(run) / "folder" / "sum.json", made_by="02")
-write_facts(Path(run), "03", {"total": total})
+write_json(Path(run) / "facts" / "03.json", {"total": total})
 """
 TABLE = """
 01_first:

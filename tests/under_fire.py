@@ -86,9 +86,9 @@ def under_fire(folder: Path, n: int, kills: int, concurrency: int, seed: int = 0
 
     The first cap is too low, so that a run ends at it as well; after every child the bill of the
     server is compared with the books and with the cap. An answer is paid again (`paid_again`)
-    when it was served once more than calls of its question were lost in flight or came back in
-    a batch without its key; a pause that was lost in flight cannot be kept either. A `wrong_pair`
-    is an answer that is stored under another question.
+    when it was served once more than calls of its question were lost in flight; a pause that was
+    lost in flight cannot be kept either. A `wrong_pair` is an answer that is stored under another
+    question.
     """
     rng = random.Random(seed)
     marks = sorted(rng.sample(range(concurrency, n - concurrency), kills))
@@ -135,7 +135,7 @@ def under_fire(folder: Path, n: int, kills: int, concurrency: int, seed: int = 0
         calls = ended(store)
         lost = Counter(key for key, outcome in calls if outcome == "killed")
         keys = [(request.prompt, request.key) for request in requests]
-        again = [wire.served[p] - 1 - lost[k] - wire.unkeyed[p] for p, k in keys]
+        again = [wire.served[p] - 1 - lost[k] for p, k in keys]
         pairs = [(answers[k]["text"], say(p, 1).replace("\ud83d", "\ufffd")) for p, k in keys]
         return {
             "questions": n,

@@ -99,24 +99,31 @@ class VllmDecoder(Decoder):
     ) -> Iterator[Done]:
         for job in jobs:
             one_id_stops(job.machine)
-            if job.machine.start().done:
-                yield job, job.machine
-            else:
-                self._ask(running, job, job.machine, sampling)
+            job.machine.start()
+            yield from self._go_on(running, job, job.machine, sampling)
         while running:
             for output in self._engine.step():
-                if not output.finished:
-                    continue
-                job, machine = running.pop(output.request_id)
-                self.paid += take(machine, output.outputs[0].token_ids)
-                following = [machine]
-                if job.branches and machine is job.machine and machine.phase != "thinking":
-                    following = job.branches(machine)
-                for one in following:
-                    if one.phase == "done":
-                        yield job, one
-                    else:
-                        self._ask(running, job, one, sampling)
+                if output.finished:
+                    job, machine = running.pop(output.request_id)
+                    self.paid += take(machine, output.outputs[0].token_ids)
+                    yield from self._go_on(running, job, machine, sampling)
+
+    def _go_on(
+        self,
+        running: dict[str, tuple[Job, Machine]],
+        job: Job,
+        machine: Machine,
+        sampling: Sampling,
+    ) -> Iterator[Done]:
+        """Ask for what follows, which are its leaves for a trunk at its end; yield what is done."""
+        following = [machine]
+        if job.branches and machine is job.machine and machine.phase != "thinking":
+            following = job.branches(machine)
+        for one in following:
+            if one.phase == "done":
+                yield job, one
+            else:
+                self._ask(running, job, one, sampling)
 
     def _ask(
         self,

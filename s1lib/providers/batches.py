@@ -11,6 +11,7 @@ import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from typing import TypeVar
 
 from s1lib.providers.faults import Failure, explain
@@ -21,7 +22,9 @@ from s1lib.providers.store import Batch
 T = TypeVar("T")
 SIZE = 10_000  # requests in one batch
 BYTES = 15_000_000  # of prompts in one batch
-FIRST = 50  # requests in the first batch: does the provider bring answers back under their keys?
+# Requests in the first batch, which tells whether answers come back under their keys: the only
+# answer to the only request is known without one, so that nothing is lost where they do not.
+FIRST = 1
 
 
 async def collect(run: Run, provider: BatchProvider) -> None:
@@ -35,9 +38,8 @@ async def collect(run: Run, provider: BatchProvider) -> None:
     underway = {key for batch in waiting for key in batch.keys}
     run.queue = deque(key for key in run.queue if key not in underway)
     tries: Counter[str] = Counter()
-    useful = run.settings.batch
+    useful, proven = run.settings.batch, run.store.matched(provider.name)
     while (waiting or (useful and run.queue)) and not run.halted.is_set():
-        proven = run.store.matched(provider.name)
         while useful and (proven or not waiting):
             batch = _pack(run, SIZE if proven else FIRST)
             if not batch:
@@ -52,6 +54,7 @@ async def collect(run: Run, provider: BatchProvider) -> None:
                 open_batches.append(batch)
                 continue
             _settle(run, batch, fetched, tries)
+            proven = proven or fetched.keyed
             if fetched.lost and useful:
                 useful = False
                 print(f"{provider.name} brings answers back without their keys: no more batches")
@@ -98,14 +101,24 @@ async def _ended(run: Run, provider: BatchProvider, batch: Batch) -> Fetched | N
 def _settle(run: Run, batch: Batch, fetched: Fetched, tries: Counter[str]) -> None:
     """Store what came back under its key; the rest is asked again.
 
-    An answer without its key is paid for and belongs to nobody: its place in the list proves
-    nothing. Only its price is put on the books, with the calls that are missing an answer.
+    An answer without its key is paid for and belongs to nobody, since its place in the list proves
+    nothing, unless it is the only one to the only request. It is set aside, and its price put on
+    the books with a call that is missing an answer.
     """
-    lost = deque(fetched.lost)
+    outcomes, how = fetched.outcomes, "answered"
+    lost = deque(one for one in fetched.lost if isinstance(one, Reply))
+    if len(batch.keys) == len(fetched.lost) == 1 and not outcomes:
+        outcomes, how = {batch.keys[0]: fetched.lost[0]}, "answered without its key"
+    elif lost:
+        run.store.set_aside(batch.label, map(asdict, lost))
+        print(
+            f"answers without their keys: {len(lost)}, kept in the table unclaimed of "
+            f"{run.store.path}; their questions are asked again"
+        )
     for key, (call, worst) in run.store.flying(batch.label).items():
-        outcome, request = fetched.outcomes.get(key), run.todo.get(key)
+        outcome, request = outcomes.get(key), run.todo.get(key)
         if isinstance(outcome, Reply):
-            run.record(call, request or batch.model, outcome, worst, batch=True)
+            run.record(call, request or batch.model, outcome, worst, batch=True, how=how)
             continue
         if isinstance(outcome, Failure):
             if not run.fail(call, request or batch.model, outcome, worst, outcome.action):
@@ -151,7 +164,8 @@ def _drop(run: Run, batch: Batch, why: str) -> None:
 
 async def _steady(run: Run, act: Callable[[], Awaitable[T]]) -> T | None:
     """Do what costs nothing to repeat, with the usual retries; halts the run after the last."""
-    for attempt in range(run.settings.tries):
+    tries = pauses = 0
+    while True:
         try:
             async with asyncio.timeout(run.settings.timeout):
                 return await act()
@@ -159,8 +173,9 @@ async def _steady(run: Run, act: Callable[[], Awaitable[T]]) -> T | None:
             failure = explain(error)
             if failure is None:
                 raise
-            if failure.action != "retry" or attempt + 1 == run.settings.tries:
+            tries += not run.put_off(failure, pauses)
+            if failure.action != "retry" or tries == run.settings.tries:
                 run.stop(failure.why)
                 return None
-            await run.sleep(run.pause(attempt, failure.wait))
-    return None
+            await run.sleep(run.pause(pauses, failure.wait))
+            pauses += 1

@@ -58,9 +58,10 @@ async def _answer(run: Run, flight: _Flight, key: str) -> None:
             async with flight.settled:
                 flight.settled.notify_all()
         await run.sleep(run.pause(pauses, failure.wait))
-        pauses += 1
         # Waiting one's turn, as the server asked, is no try while others have theirs.
-        tries += failure.wait is None or run.answers == answers
+        others = failure.wait is not None and run.answers != answers
+        tries += not (others or run.put_off(failure, pauses))
+        pauses += 1
     run.give_up(key, why)
 
 

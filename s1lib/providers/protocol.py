@@ -68,10 +68,14 @@ class Reply:
 
 
 class Fetched(NamedTuple):
-    """What a batch came back with, by key. A reply without its key belongs to nobody: `lost`."""
+    """What a batch came back with: by key, and, as `lost`, what came without one.
+
+    `keyed` says that something came under its key.
+    """
 
     outcomes: dict[str, Reply | Failure]
-    lost: Sequence[Reply] = ()
+    lost: Sequence[Reply | Failure] = ()
+    keyed: bool = False
 
 
 class Provider(ABC):

@@ -23,6 +23,8 @@ from s1lib.providers.prices import Usage, price
 from s1lib.providers.protocol import BatchProvider, Provider, Reply, Request
 from s1lib.providers.store import Store
 
+DOUBLINGS = 6  # of the pause between tries, which then stays as long
+
 
 @dataclass
 class Settings:
@@ -114,16 +116,22 @@ class Run:
     # The books
 
     def record(
-        self, call: int, request: Request | str, reply: Reply, worst: float, batch: bool = False
+        self,
+        call: int,
+        request: Request | str,
+        reply: Reply,
+        worst: float,
+        batch: bool = False,
+        how: str = "answered",
     ) -> None:
-        """Store an answer and what it cost.
+        """Store an answer and what it cost; `how` it came is how its call ended.
 
         Of a request of an earlier run, no more than the model is known.
         """
         model = request if isinstance(request, str) else request.model
         cost = cost_of(reply, model, worst, batch)
         asked = {"model": model} if isinstance(request, str) else asdict(request)
-        self.store.settle(call, cost, "answered", asked, asdict(replace(reply, dollars=cost)))
+        self.store.settle(call, cost, how, asked, asdict(replace(reply, dollars=cost)))
         self.ended[reply.status] += 1
         if not isinstance(request, str) and reply.status != "invalid":
             self.accepted.add(request.kind)
@@ -206,8 +214,15 @@ class Run:
 
     def pause(self, attempt: int, wait: float | None) -> float:
         """Seconds before the next try: exponential with jitter, but not before `wait`."""
-        backoff = min(self.settings.backoff * 2**attempt, 60.0)
+        backoff = self.settings.backoff * 2 ** min(attempt, DOUBLINGS)
         return (wait or 0.0) + backoff * random.uniform(0.5, 1.0)
+
+    def put_off(self, failure: Failure, pauses: int) -> bool:
+        """Whether a call was told to wait, but not for how long, and its pauses may still grow.
+
+        That is no try yet, or the quota of a minute would outlast all of them.
+        """
+        return failure.wait == 0 and pauses < DOUBLINGS
 
     async def sleep(self, seconds: float) -> None:
         """Pause, but no longer than the run."""

@@ -37,6 +37,12 @@ CREATE TABLE IF NOT EXISTS batches (
     remote TEXT,                   -- the provider's name for it, once known
     open INTEGER DEFAULT 1
 );
+CREATE TABLE IF NOT EXISTS unclaimed (
+    batch TEXT NOT NULL,           -- label of the batch that brought it
+    place INTEGER NOT NULL,        -- among those of this batch
+    reply TEXT NOT NULL,           -- an answer without its key: paid for, and nobody's
+    PRIMARY KEY (batch, place)
+);
 CREATE TABLE IF NOT EXISTS pauses (
     key TEXT PRIMARY KEY,
     until REAL NOT NULL            -- seconds since 1970; the provider wants no try before
@@ -200,6 +206,12 @@ class Store:
             for label, model, keys, made, remote in self._rows(query, provider)
         ]
 
+    def set_aside(self, label: str, replies: Iterable[Any]) -> None:
+        """Keep answers of a batch (JSON values) of which nobody can say what they answer."""
+        rows = [(label, place, _text(reply)) for place, reply in enumerate(replies)]
+        with self._transaction():
+            self._db.executemany("INSERT OR REPLACE INTO unclaimed VALUES (?, ?, ?)", rows)
+
     def remotes(self) -> set[str]:
         """The providers' names of all batches, open or not."""
         return {name for (name,) in self._rows("SELECT remote FROM batches")}
@@ -236,12 +248,9 @@ class Store:
             return self._db.execute(query, values).fetchall()
 
     def _insert(self, key: str, request: Any, reply: Any) -> None:
-        # JSON may hold half a surrogate pair, which no UTF-8 file can: it becomes U+FFFD.
-        text = json.dumps(reply, ensure_ascii=False)
-        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         self._db.execute(
             "INSERT OR IGNORE INTO answers VALUES (?, ?, ?)",
-            (key, request and json.dumps(request), text),
+            (key, request and json.dumps(request), _text(reply)),
         )
 
     def _recover(self) -> None:
@@ -274,3 +283,9 @@ class Store:
                 f"{self.path} cannot be used ({error}): free disk space, or, if the file is "
                 f"damaged, repair a copy with `sqlite3 {self.path.name} .recover`"
             ) from None
+
+
+def _text(reply: Any) -> str:
+    """JSON, which may hold half a surrogate pair as no UTF-8 file can: it becomes U+FFFD."""
+    text = json.dumps(reply, ensure_ascii=False)
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

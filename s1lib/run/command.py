@@ -17,7 +17,7 @@ from s1lib.artifacts import RunError, write_json
 from s1lib.profile import Profile, add_profile, load_profile
 from s1lib.run import parameters, state
 from s1lib.run.environment import settled
-from s1lib.run.graph import Chapter, read_graph, writer_of
+from s1lib.run.graph import GRAPH, Chapter, read_graph, writer_of
 from s1lib.run.notebooks import refresh
 from s1lib.run.processes import exclusive, sentences
 
@@ -85,6 +85,7 @@ def bring_up_to_date(args: argparse.Namespace, profile: Profile) -> int:
         settings = {
             "root": str(root),
             "python": sys.executable,
+            "book": GRAPH.dump_python(book, mode="json"),
             "chapters": [chapter.number for chapter in chosen],
             "arguments": shlex.join(arguments),
         }
@@ -137,9 +138,10 @@ def snakemake(
     home = folder / ".state" / "snakemake"
     shutil.rmtree(home, ignore_errors=True)
     log = home / "log.txt"
-    file = write_json(home / "settings.json", settings)
+    file = home.resolve() / "settings.json"
+    write_json(file, {**settings, "file": str(file)})
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(root / "Snakefile")]
-    command += ["--configfile", str(file.resolve()), "--directory", str(home)]
+    command += ["--configfile", str(file), "--directory", str(home)]
     command += ["--profile", "none", "--workflow-profile", "none"]  # whatever the user's others say
     own = settled(root, folder, environment)
     command += ["--cores", own["OMP_NUM_THREADS"], "--scheduler", "greedy"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from pydantic import TypeAdapter
 
 from s1lib.artifacts import RunError
 
@@ -32,6 +33,10 @@ class Chapter:
     @property
     def label(self) -> str:
         return f"{self.number} {self.title:<18}"
+
+
+GRAPH = TypeAdapter(list[Chapter])
+"""As JSON: a run goes by the chapters that it began with, whatever happens to their table."""
 
 
 def read_graph(root: Path) -> list[Chapter]:

@@ -10,11 +10,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from s1lib.artifacts import RunError
+from s1lib.artifacts import RunError, read_json
 from s1lib.profile import load_profile
 from s1lib.run import parameters, state
 from s1lib.run.command import FIRST_RESULT, add_common, build_site
-from s1lib.run.graph import read_graph
+from s1lib.run.graph import GRAPH, read_graph
 from s1lib.run.processes import sentences
 
 
@@ -24,9 +24,11 @@ def main() -> int:
     add_common(parser)
     parser.add_argument("--site", action="store_true", help="build the first site, if it is time")
     parser.add_argument("--force", action="store_true", help="run even if up to date")
+    parser.add_argument("--settings", type=Path, help="of a run, which keeps its chapters there")
     args = parser.parse_args()
     profile = load_profile(args.profile, args.run)
-    chapters = read_graph(Path.cwd())
+    began_with = args.settings and read_json(args.settings)["book"]
+    chapters = GRAPH.validate_python(began_with) if began_with else read_graph(Path.cwd())
     chapter = next(chapter for chapter in chapters if chapter.number == args.number)
     given = parameters.parse(args.p, chapters)[chapter.number]
     reason = "asked for" if args.force else state.reason_to_run(chapter, profile, given)

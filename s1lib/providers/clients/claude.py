@@ -63,7 +63,7 @@ class Client(BatchProvider):
         async for line in await self._client.messages.batches.results(remote):
             if outcome := _outcome(line.result):
                 outcomes[line.custom_id] = outcome
-        return Fetched(outcomes)
+        return Fetched(outcomes, keyed=bool(outcomes))
 
 
 def _outcome(result: Any) -> Reply | Failure | None:

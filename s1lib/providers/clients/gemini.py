@@ -81,9 +81,9 @@ class Client(BatchProvider):
             key = (answer.metadata or {}).get("key", "")
             if key in asked and key not in outcomes:
                 outcomes[key] = outcome
-            elif isinstance(outcome, Reply):
+            else:
                 lost.append(outcome)
-        return Fetched(outcomes, lost)
+        return Fetched(outcomes, lost, keyed=bool(outcomes))
 
 
 def _outcome(answer: types.InlinedResponse) -> Reply | Failure:
