@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from s1lib.__main__ import main
-from s1lib.artifacts import RunError
+from s1lib.artifacts import RunError, read_json
+from s1lib.claims import REPLICATED
 from s1lib.readme import README, filled
 
 ROOT = Path(__file__).parents[1]
@@ -34,6 +35,13 @@ def test_the_readme_shows_the_committed_ledger_rates_and_picture(book):
     assert "figure_1.svg" in README.read_text()
     drawn = (book / "jupyter_book" / "figure_1.svg").read_bytes()
     assert drawn == (ROOT / "jupyter_book" / "figure_1.svg").read_bytes()
+
+
+def test_the_readme_counts_the_claims_that_hold():
+    held = [row for row in read_json(REFERENCE / "claims.json") if row["verdict"] == REPLICATED]
+    words = ["None", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight"]
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f" {words[len(held)]} hold here." in text
 
 
 def test_a_run_without_a_ledger_leaves_the_readme_alone(book, capsys):
