@@ -12,6 +12,7 @@ _DIRECTIVE = re.compile(
     re.MULTILINE,
 )
 _LABEL = re.compile(r"^:label: *(\S+)", re.MULTILINE)
+_LABELLED = re.compile(r"\n\$\$ \(([\w-]+)\)$", re.MULTILINE)  # the end of an equation
 _EQUATION = re.compile(r"\{eq\}`([^`]+)`")
 _CITATION = re.compile(r"\{cite:[pt]\}`([^`]+)`")
 _KEY = re.compile(r"([a-z]+)(\d{4})")  # as in `wilson1927probable`
@@ -41,13 +42,18 @@ def for_students(notebook: Notebook) -> Notebook:
     """A notebook as it stands in git, changed in place.
 
     Folded solutions are gone, a note is a quotation under its title, a citation is name and year,
-    and an equation is called by its label. Code stays, the checks of exercises among it.
+    and equations have the numbers of the page; one of another chapter is called by its label. Code
+    stays, the checks of exercises among it.
     """
-    for cell in notebook["cells"]:
-        if cell["cell_type"] == "markdown":
-            text = _DIRECTIVE.sub(_plain, cell["source"])
-            text = _EQUATION.sub(r"(\1)", text)
-            cell["source"] = _CITATION.sub(_name_and_year, text).strip()
+    prose = [cell for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
+    for cell in prose:
+        text = _DIRECTIVE.sub(_plain, cell["source"])
+        cell["source"] = _CITATION.sub(_name_and_year, text).strip()
+    labels = [label for cell in prose for label in _LABELLED.findall(cell["source"])]
+    numbers = {label: str(number) for number, label in enumerate(labels, start=1)}
+    for cell in prose:
+        text = _LABELLED.sub(lambda end: f" \\tag{{{numbers[end[1]]}}}\n$$", cell["source"])
+        cell["source"] = _EQUATION.sub(lambda eq: f"({numbers.get(eq[1], eq[1])})", text)
     return notebook
 
 

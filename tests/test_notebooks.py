@@ -259,6 +259,19 @@ def test_numbers_are_shown_as_a_reader_wants_them(chapter, smoke_run):
     assert [text for text in shown if re.search(r"\d\.\d{5,}|<NA>|\bNaN\b|&lt;NA&gt;", text)] == []
 
 
+@every_notebook
+def test_every_picture_is_described_in_its_own_words(chapter, smoke_run):
+    """What is to be seen, in place of the heading of its section."""
+    executed = read(smoke_run / "notebooks" / chapter.notebook.name)
+    pictures = [
+        cell
+        for cell in code(executed)
+        if any("image/" in kind for one in cell.outputs for kind in one.get("data", ()))
+    ]
+    described = [cell.metadata.get("mystnb", {}).get("image", {}) for cell in pictures]
+    assert all(len(image.get("alt", "")) > 40 for image in described)
+
+
 def test_every_claim_is_decided_and_every_fact_has_a_type(smoke_run):
     """Smoke has two Waits, after which nothing can flatten: C4 alone is left open."""
     rows = ledger(read_all(smoke_run))

@@ -57,12 +57,16 @@ def test_a_box_keeps_its_title_and_not_its_options():
     )
 
 
-@pytest.mark.parametrize("fence", [":::", "```"])
-def test_an_equation_is_shown_and_called_by_its_label(fence):
-    text = f"As\n\n{fence}{{math}}\n:label: scaling\n\na = b\n{fence}\nand {{eq}}`scaling` says."
+@pytest.mark.parametrize(
+    "equation", [":::{math}\n:label: scaling\n\na = b\n:::", "$$\na = b\n$$ (scaling)"]
+)
+def test_an_equation_has_the_number_of_the_page_and_one_of_another_chapter_its_label(equation):
+    told = "{eq}`scaling` says more than {eq}`other`."
+    text = f"As\n\n$$\nc\n$$ (control)\n\nand\n\n{equation}\n\nsay, {told}"
     notebook = {"cells": [{"cell_type": "markdown", "source": text}]}
     assert for_students(notebook)["cells"][0]["source"] == (
-        "As\n\n$$\na = b\n$$ (scaling)\nand (scaling) says."
+        "As\n\n$$\nc \\tag{1}\n$$\n\nand\n\n$$\na = b \\tag{2}\n$$\n\n"
+        "say, (2) says more than (other)."
     )
 
 
