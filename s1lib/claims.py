@@ -559,13 +559,12 @@ def markdown(rows: Iterable[dict[str, Any]]) -> str:
     for row in rows:
         measured = row["why"]
         if row["measured"] is not None:
-            interval = ", ".join(f"{edge:.1f}" for edge in row["ci95"] or ())
-            measured = _number(row["measured"]) + (f" [{interval}]" if interval else "")
+            measured = tables.interval(row["measured"], row["ci95"])
             measured += f", n = {row['n']:,} {row['of']}" if row["n"] else ""
             measured += f"<br>{row['what']}"
         verdict = f"{_SIGNS[row['verdict']]} {row['verdict']}"
         verdict += ", by construction" if row["built_in"] and row["measured"] is not None else ""
-        paper = (_number(row["published"]), _number(row["recomputed"]))
+        paper = (tables.interval(row["published"]), tables.interval(row["recomputed"]))
         lines.append((row["id"], row["claim"], *paper, measured, verdict))
     head = ("No.", "Claim", *numbers, "Measured here", "Verdict")
     return tables.markdown(head, lines, right=numbers)
@@ -578,7 +577,3 @@ def _room(piece: Evidence) -> float:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(float(value), 2)
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1f}"

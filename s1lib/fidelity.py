@@ -24,7 +24,7 @@ from s1lib.decoding.decoder import Decoder
 from s1lib.decoding.record import grade_record, to_table
 from s1lib.evaluation import examine
 from s1lib.methods.rejection import reject
-from s1lib.profile import Profile, load_profile
+from s1lib.profile import Profile, add_profile, load_profile
 from s1lib.questions.schema import question_id
 from s1lib.show import device
 from s1lib.world import corpus, sources
@@ -250,8 +250,7 @@ def markdown(run: Path) -> str:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--profile", default="laptop")
-    parser.add_argument("--run", default="", help="run folder; default: results/<profile>")
+    add_profile(parser)
     parser.add_argument("--questions", type=int, default=100, help="for each benchmark")
 
 

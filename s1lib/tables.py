@@ -490,12 +490,13 @@ def _by_benchmark(
             raise RunError(f"{what} was measured twice on {point.benchmark}: keep one of the facts")
         row[heading] = _cell(point)
         if lengths:
-            row[f"{heading} tokens"] = _interval(point.thinking_tokens, point.thinking_ci95)
+            row[f"{heading} tokens"] = interval(point.thinking_tokens, point.thinking_ci95)
     names = [name for name in next(iter(rows.values())) if name not in judged]
     return pd.DataFrame(rows.values(), columns=[*names, *judged]).map(_cell)
 
 
-def _interval(value: float | None, ends: tuple[float, float] | None) -> str:
+def interval(value: float | None, ends: Sequence[float] | None = None) -> str:
+    """`46.7 [41.1, 52.3]`, without the ends where there are none; a dash for no number."""
     if value is None:
         return "–"
     return f"{value:.1f}" + (f" [{ends[0]:.1f}, {ends[1]:.1f}]" if ends else "")
@@ -504,7 +505,7 @@ def _interval(value: float | None, ends: tuple[float, float] | None) -> str:
 def _cell(value: Any) -> Any:
     """A number as a reader wants it: one decimal, and its interval if it has one."""
     if isinstance(value, Estimate):
-        return _interval(value.value, value.ci95)
+        return interval(value.value, value.ci95)
     if value is None or (isinstance(value, float) and pd.isna(value)):
         return "–"
     return f"{value:.1f}" if isinstance(value, float) else value
