@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, MUTED, RULE = "#24292f", "#57606a", "#d0d7de"
+INK, MUTED, RULE = "#24292f", "#57606a", "#d0d7de"  # as in `figures.mplstyle`
 # Okabe and Ito's palette: distinct for colour-blind readers, and in grey by brightness.
 BLUE, ORANGE, GREEN, PURPLE, SKY = "#0072b2", "#d55e00", "#009e73", "#aa4499", "#56b4e9"
 PALETTE = (BLUE, ORANGE, GREEN, PURPLE, SKY, INK)
@@ -36,48 +36,9 @@ def style() -> None:
     import matplotlib as mpl
     import seaborn as sns
 
-    sns.set_theme(
-        context="notebook",
-        style="ticks",
-        palette=list(PALETTE),
-        rc={
-            "font.size": 10,
-            "axes.labelsize": 10,
-            "axes.titlesize": 10.5,
-            "axes.titleweight": "bold",
-            "axes.titlelocation": "left",
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.edgecolor": MUTED,
-            "axes.labelcolor": INK,
-            "axes.linewidth": 0.8,
-            "axes.grid": True,
-            "axes.axisbelow": True,
-            "grid.color": RULE,
-            "grid.linewidth": 0.6,
-            "text.color": INK,
-            "xtick.color": MUTED,
-            "ytick.color": MUTED,
-            "xtick.labelcolor": INK,
-            "ytick.labelcolor": INK,
-            "xtick.labelsize": 9,
-            "ytick.labelsize": 9,
-            "xtick.major.width": 0.8,
-            "ytick.major.width": 0.8,
-            "legend.frameon": False,
-            "legend.fontsize": 9,
-            "lines.linewidth": 1.8,
-            "lines.markersize": 5.5,
-            "figure.facecolor": "none",
-            "axes.facecolor": "none",
-            "savefig.facecolor": "none",
-            "savefig.bbox": "tight",
-            "figure.constrained_layout.use": True,
-            "svg.hashsalt": "s1",
-        },
-    )
-    mpl.rcParams["figure.dpi"] = 100
-    if "InlineBackend" in mpl.get_backend() or "inline" in mpl.get_backend():
+    sns.set_theme(style="ticks", palette=PALETTE)
+    mpl.style.use(Path(__file__).with_suffix(".mplstyle"))
+    if "inline" in mpl.get_backend():
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
         set_matplotlib_formats("svg")
