@@ -113,17 +113,15 @@ def _link_to(repository: str, stage: Path) -> None:
     """Links from each page to its source, to an editor and to a machine that runs the book."""
     file = stage / "_config.yml"
     config = yaml.safe_load(file.read_text(encoding="utf-8"))
-    config["repository"] = {"url": repository, "path_to_book": "", "branch": "main"}
-    names = ("use_repository_button", "use_edit_page_button", "use_issues_button")
-    config["html"] |= dict.fromkeys(names, True)
+    buttons = ("repository", "edit_page", "issues", "source")
     config["sphinx"]["config"]["html_theme_options"] |= {
         "repository_url": repository,
         "repository_branch": "main",
-        **dict.fromkeys((*names, "use_source_button"), True),
         "launch_buttons": {
             "binderhub_url": "https://mybinder.org",
             "notebook_interface": "jupyterlab",
         },
+        **{f"use_{name}_button": True for name in buttons},
     }
     write_text(file, yaml.safe_dump(config, sort_keys=False))
 
