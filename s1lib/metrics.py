@@ -154,23 +154,11 @@ def agreement(first: Sequence[str], second: Sequence[str]) -> Estimate:
     return {**accuracy(same), "kappa": kappa}
 
 
-def share_of_gain(
-    part: ArrayLike,
-    whole: ArrayLike,
-    base: ArrayLike,
-    seed: int = 0,
-    families: Families = None,
-) -> Estimate:
+def brought(levels: Floats) -> Floats:
     """(part - base) / (whole - base) in percent: how much of a gain a part of the data brings.
 
-    Arguments and interval as in `difference`. Resamples without any gain say nothing about its
-    share and are left out; `value` is None if there is no gain at all.
+    Of levels [..., (part, whole, base)]; not a number where there is no gain.
     """
-    return mean_over([[part, whole, base]], brought, seed, [families])
-
-
-def brought(levels: Floats) -> Floats:
-    """The share of a gain in levels [..., (part, whole, base)]; not a number without any gain."""
     part, whole, base = (levels[..., place] for place in range(3))
     return 100 * (part - base) / np.where(whole > base, whole - base, np.nan)
 
