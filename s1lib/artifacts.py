@@ -97,9 +97,8 @@ def digest(path: str | Path) -> str:
     sha = hashlib.sha256()
     for file in files:
         sha.update(str(file.relative_to(path) if path.is_dir() else "").encode())
-        with open(file, "rb") as stream:  # a shard of a large model does not fit in memory
-            while block := stream.read(2**20):
-                sha.update(block)
+        with open(file, "rb") as stream:
+            hashlib.file_digest(stream, lambda: sha)
     return sha.hexdigest()[:16]
 
 

@@ -255,15 +255,9 @@ class Store:
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
         """All that is within, or nothing."""
-        with self._errors():
+        with self._errors(), self._db:  # which commits, or rolls back what still can be
             self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:  # a full disk has rolled back already
-                    self._db.execute("ROLLBACK")
-                raise
+            yield
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
