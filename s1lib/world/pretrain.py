@@ -236,30 +236,9 @@ def save(
 
 def card(name: str, facts: dict[str, Any]) -> str:
     """The model card, from what `save` recorded."""
-    recipe = facts["recipe"]
-    return f"""---
-license: apache-2.0
-library_name: transformers
----
-# {name}: a base model of the laptop world
-
-{facts["parameters"]:,} parameters in the Qwen2 architecture: {recipe["layers"]} layers, width
-{recipe["hidden"]}, {recipe["heads"]} heads, one key-value head, window {WINDOW}.
-
-- **Corpus**: `s1lib.world.corpus`, procedural problems answered in a few lines, some of them
-  worked out, few with a second look; {recipe["tokens"]:,} tokens, never repeated; seed
-  {recipe["seed"]}.
-- **Final loss**: {facts["log"][-1]["loss"]} nats per token (curve in `training.json`).
-- **Optimizer**: Muon on matrices at {recipe["muon_rate"]}, AdamW on the rest at
-  {recipe["adam_rate"]}; {recipe["batch"]} tokens a step; linear decay over the last
-  {recipe["decay"]:.0%}.
-- **Hardware**: {facts["device"]}, {facts["minutes"]} minutes, {facts["dtype"]}, torch
-  {facts["torch"]}.
-- **Command**: `{facts["command"]}`{_began(facts)}
-
-It knows nothing but this world: it is a student, a difficulty probe and a base for fine-tuning in
-the book, and of no other use.
-"""
+    text = Path(__file__).with_name("card.md").read_text(encoding="utf-8")
+    loss, began = facts["log"][-1]["loss"], _began(facts)
+    return text.format(name=name, window=WINDOW, loss=loss, began=began, **facts)
 
 
 def _began(facts: dict[str, Any]) -> str:
