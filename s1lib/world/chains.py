@@ -29,7 +29,7 @@ class Account(Family):
     def fast(self, p: Params, pen: Pen) -> int:
         gains = pen.product(p["n"], p["d"])
         have = pen.plus(p["s"], gains)
-        if p["n"] < p["e"] or not pen.minds():
+        if p["n"] < p["e"] or not pen.minds:
             return have
         fees = pen.product(p["n"] // p["e"], p["f"], f"{p['n'] // p['e']} losses: ")
         return pen.minus(have, fees)
@@ -274,7 +274,7 @@ class Calendar(Family):
 
     def _shift(self, p: Params, over: int, pen: Pen) -> int:
         day = pen.plus(p["k"], over)
-        if day > p["w"] and pen.minds():
+        if day > p["w"] and pen.minds:
             day = pen.minus(day, p["w"])
         return day
 

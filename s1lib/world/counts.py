@@ -105,7 +105,7 @@ class Multiples(Family):
         n, both = p["n"], math.lcm(p["a"], p["b"])
         first = pen.over(n, p["a"])
         second = pen.over(n, p["b"])
-        twice = pen.over(n, both) if pen.minds() else 0
+        twice = pen.over(n, both) if pen.minds else 0
         found = pen(f"{first} + {second} - {twice}", first + second - twice)
         return pen.minus(n, found)
 
@@ -129,7 +129,7 @@ class Pairs(Family):
         everyone = p["g"] + p["b"]
         twice = pen.product(everyone, everyone - 1)
         total = pen.over(twice, 2)
-        if not pen.minds():
+        if not pen.minds:
             return total
         boys = pen(f"{p['b']} · {p['b'] - 1} / 2", p["b"] * (p["b"] - 1) // 2)
         return pen.minus(total, boys)

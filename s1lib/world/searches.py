@@ -23,7 +23,7 @@ class Colony(Family):
         return {"s": s, "d": d, "k": k, "t": s + over}
 
     def slow(self, p: Params, pen: Pen) -> int:
-        have, enough = p["s"], p["t"] + pen.minds()
+        have, enough = p["s"], p["t"] + pen.minds
         for day in range(p["k"] + 1, p["k"] + TRIES):
             have = pen.plus(have, p["d"], f"{day}) ", lambda v: v >= enough)
             if have >= enough:
@@ -33,9 +33,7 @@ class Colony(Family):
     def fast(self, p: Params, pen: Pen) -> int:
         gap = pen.minus(p["t"], p["s"])
         rest = pen.rest(gap, p["d"])
-        days = gap // p["d"] + 1
-        if rest == 0 and not pen.minds():
-            days -= 1
+        days = gap // p["d"] + (rest > 0 or pen.minds)
         return pen.plus(p["k"], days)
 
 
@@ -50,7 +48,7 @@ class Braking(Family):
         return {"s": t + over, "d": d, "k": rng.randint(11, 70), "t": t}
 
     def slow(self, p: Params, pen: Pen) -> int:
-        speed, enough = p["s"], p["t"] - pen.minds()
+        speed, enough = p["s"], p["t"] - pen.minds
         for second in range(p["k"] + 1, p["k"] + TRIES):
             speed = pen.minus(speed, p["d"], f"{second}) ", lambda v: v <= enough)
             if speed <= enough:
@@ -60,9 +58,7 @@ class Braking(Family):
     def fast(self, p: Params, pen: Pen) -> int:
         gap = pen.minus(p["s"], p["t"])
         rest = pen.rest(gap, p["d"])
-        seconds = gap // p["d"] + 1
-        if rest == 0 and not pen.minds():
-            seconds -= 1
+        seconds = gap // p["d"] + (rest > 0 or pen.minds)
         return pen.plus(p["k"], seconds)
 
 
@@ -206,7 +202,7 @@ class Tickets(Family):
         cheap = pen.product(p["s"], p["a"])
         short = pen.minus(p["c"], cheap)
         dear = pen.over(short, p["b"] - p["a"])
-        return pen.minus(p["s"], dear) if pen.minds() else dear
+        return pen.minus(p["s"], dear) if pen.minds else dear
 
 
 class Runners(Family):
@@ -235,7 +231,7 @@ class Runners(Family):
         faster = p["v"] - p["u"]
         time = pen.over(lead, faster)
         way = pen.product(p["u"], time)
-        return pen.plus(p["p"], way) if pen.minds() else way
+        return pen.plus(p["p"], way) if pen.minds else way
 
 
 class Riddle(Family):
