@@ -8,7 +8,6 @@ has not made is one sentence on its page.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby, pairwise
 from math import log2
 from pathlib import Path
@@ -42,22 +41,13 @@ def render(pages: Path, name: str, **data: Any) -> str:
 # Budgets ------------------------------------------------------------------------------
 
 Verdicts = Sequence[bool]  # along the stops of one problem
-
-
-@dataclass(frozen=True)
-class Example:
-    """What a problem shows, if it does: `budgets` are its verdicts up to the natural end."""
-
-    title: str
-    shows: Callable[[Verdicts, Verdicts], bool]
-
-
-EXAMPLES = (
-    Example("more budget, then right", lambda budgets, waits: budgets[-1] and not budgets[0]),
-    Example("a Wait repairs it", lambda budgets, waits: any(waits) and not budgets[-1]),
-    Example("a Wait spoils it", lambda budgets, waits: budgets[-1] and not all(waits)),
-    Example("never right", lambda budgets, waits: not any((*budgets, *waits))),
-)
+EXAMPLES: dict[str, Callable[[Verdicts, Verdicts], bool]] = {
+    "more budget, then right": lambda budgets, waits: budgets[-1] and not budgets[0],
+    "a Wait repairs it": lambda budgets, waits: any(waits) and not budgets[-1],
+    "a Wait spoils it": lambda budgets, waits: budgets[-1] and not all(waits),
+    "never right": lambda budgets, waits: not any((*budgets, *waits)),
+}
+"""What a problem may show by its verdicts, up to the natural end and after Waits."""
 
 
 def budgets(run: Path, facts: AllFacts) -> list[dict[str, Any]]:
@@ -80,7 +70,7 @@ def budgets(run: Path, facts: AllFacts) -> list[dict[str, Any]]:
             sweeps.setdefault((one.benchmark, one.id), []).append(one)
     found = []
     for name, points in groupby(curve, key=lambda point: point.benchmark):
-        runs = [_in_order(some) for (own, _), some in sweeps.items() if own == name]
+        runs = [sorted(some, key=_place) for (own, _), some in sweeps.items() if own == name]
         problems = [
             {
                 "shows": title,
@@ -94,9 +84,9 @@ def budgets(run: Path, facts: AllFacts) -> list[dict[str, Any]]:
     return [part for part in found if part["problems"]]
 
 
-def _in_order(runs: Iterable[Generation]) -> list[Generation]:
+def _place(one: Generation) -> tuple[int, bool, int]:
     """Budgets ascending, no budget, Waits ascending."""
-    return sorted(runs, key=lambda one: (one.waits, one.budget is None, one.budget or 0))
+    return one.waits, one.budget is None, one.budget or 0
 
 
 def _nested(runs: Sequence[Generation]) -> bool:
@@ -108,13 +98,13 @@ def _nested(runs: Sequence[Generation]) -> bool:
 def _examples(problems: Iterable[list[Generation]]) -> Iterator[tuple[str, list[Generation]]]:
     """For each thing to be shown, the problem that shows it in the fewest tokens."""
     left = sorted(problems, key=lambda runs: len(runs[-1].thinking))
-    for example in EXAMPLES:
+    for title, shows in EXAMPLES.items():
         for runs in left:
             right = [[one.verdict == "correct" for one in runs if bool(one.waits) is more]
                      for more in (False, True)]  # fmt: skip
-            if all(right) and example.shows(*right):
+            if all(right) and shows(*right):
                 left.remove(runs)
-                yield example.title, runs
+                yield title, runs
                 break
 
 
