@@ -128,7 +128,7 @@ def draw_domains(table: pd.DataFrame) -> Figure:
     for axes, origin, colour in zip(row, ("published", "measured"), (MUTED, BLUE), strict=True):
         part = table[table["origin"] == origin].sort_values("n", ascending=False, kind="stable")
         shown = part.head(top)
-        names = [_short(title) for title in shown["title"]]
+        names = [textwrap.shorten(title, 34, placeholder=" …") for title in shown["title"]]
         axes.barh(names, shown["n"], color=colour, height=0.72)
         for y, n in enumerate(shown["n"]):
             axes.text(n, y, f" {n:,}", va="center", fontsize=8, color=INK)
@@ -376,7 +376,3 @@ def _name_end(axes: Axes, x: float, y: float, text: str, colour: str) -> None:
     """Name a curve at its last point, so that no legend has to be matched by colour."""
     axes.annotate(text, (x, y), xytext=(7, 0), textcoords="offset points", va="center",
                   fontsize=8.5, color=colour)  # fmt: skip
-
-
-def _short(title: str) -> str:
-    return textwrap.shorten(title, width=34, placeholder=" …")
