@@ -29,9 +29,7 @@ Families = Sequence[str] | None
 
 
 def control(
-    thinking_tokens: ArrayLike,
-    lower: ArrayLike | None = None,
-    upper: ArrayLike | None = None,
+    thinking_tokens: ArrayLike, lower: ArrayLike | None = None, upper: ArrayLike | None = None
 ) -> float:
     """Percentage of runs whose mean thinking length lies within its bounds (equation 1).
 

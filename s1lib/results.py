@@ -323,10 +323,7 @@ class Facts(dict[str, Any]):
         return gains
 
     def method(
-        self,
-        runs: Sequence[Run],
-        lower: ArrayLike | None = None,
-        upper: ArrayLike | None = None,
+        self, runs: Sequence[Run], lower: ArrayLike | None = None, upper: ArrayLike | None = None
     ) -> Method:
         """Control (by the runs' bounds), Scaling and Performance of a method; not yet added."""
         families = self.families(runs[0].benchmark)
