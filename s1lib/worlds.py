@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from s1lib import tables
-from s1lib.artifacts import read_json, read_table, write_json, write_table
+from s1lib.artifacts import RunError, read_json, read_table, write_json, write_table
 from s1lib.benchmarks import problems
 from s1lib.chat import load_tokenizer, model_path
 from s1lib.decoding import Forcing, Sampling, cells, load_decoder
@@ -202,17 +202,18 @@ def _verdict(row: dict[str, Any]) -> str:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "worlds", nargs="*", choices=list(WORLDS), default=list(WORLDS), help="default: all"
-    )
+    parser.add_argument("worlds", nargs="*", metavar="world", help=f"of {', '.join(WORLDS)}")
     add_profile(parser)
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the results go")
 
 
 def main(args: argparse.Namespace) -> None:
-    for name in args.worlds:
-        file = args.folder / f"{name}.json"
-        if not file.is_file():
-            write_json(file, measure(load_profile(args.profile, args.run), name))
+    for name in args.worlds or WORLDS:
+        if name not in WORLDS:
+            raise RunError(f"there is no world {name!r}: use {', '.join(WORLDS)}")
+        if not (args.folder / f"{name}.json").is_file():
+            write_json(
+                args.folder / f"{name}.json", measure(load_profile(args.profile, args.run), name)
+            )
         print(name, "is measured", flush=True)
     print(table(args.folder).to_string(index=False))
