@@ -211,9 +211,8 @@ def main(args: argparse.Namespace) -> None:
     for name in args.worlds or WORLDS:
         if name not in WORLDS:
             raise RunError(f"there is no world {name!r}: use {', '.join(WORLDS)}")
-        if not (args.folder / f"{name}.json").is_file():
-            write_json(
-                args.folder / f"{name}.json", measure(load_profile(args.profile, args.run), name)
-            )
+        file = args.folder / f"{name}.json"
+        if not file.is_file():
+            write_json(file, measure(load_profile(args.profile, args.run), name))
         print(name, "is measured", flush=True)
     print(table(args.folder).to_string(index=False))

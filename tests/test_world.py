@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
 import random
@@ -18,7 +19,7 @@ from s1lib.artifacts import RunError
 from s1lib.world import corpus
 from s1lib.world.families import FAMILIES, is_held_out, kind, make_problem, rebuild
 from s1lib.world.pen import Pen
-from s1lib.world.pretrain import WEIGHTS, load_tokenizer
+from s1lib.world.pretrain import WEIGHTS, add_arguments, load_tokenizer
 from s1lib.world.sources import BENCHMARKS, SOURCES, benchmark, rows
 from s1lib.world.teacher import TEACHER, compare, look, misread, solve, think
 
@@ -263,6 +264,13 @@ def test_the_tokenizer_gives_back_what_it_is_given_and_spells_numbers() -> None:
     assert tokenizer.encode("So the answer is 4.\nWait")[:-1] == tokenizer.encode(
         "So the answer is 4.\n"
     )
+
+
+def test_pretraining_can_be_asked_for_without_a_name() -> None:
+    """Python 3.11 refused the command that the book names: its default was no choice."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    assert [parser.parse_args(words).model for words in ([], ["small"])] == [None, "small"]
 
 
 def test_an_unknown_source_is_told_the_known_ones() -> None:

@@ -251,9 +251,7 @@ def load_tokenizer(folder: Path) -> Qwen2Tokenizer:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "models", nargs="*", choices=list(RECIPES), default=list(RECIPES), help="default: both"
-    )
+    parser.add_argument("model", nargs="?", choices=list(RECIPES), help="default: both")
     parser.add_argument("--folder", type=Path, default=WEIGHTS, help="where the models go")
     parser.add_argument("--tokens", type=int, help="tokens to train on, instead of the recipe's")
     parser.add_argument(
@@ -264,7 +262,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_flush_denormal(True)  # subnormals make the backward pass on a CPU ten times slower
-    for name in args.models:
+    for name in [args.model] if args.model else RECIPES:
         recipe = RECIPES[name]
         if args.tokens:
             recipe = replace(recipe, tokens=args.tokens)
