@@ -13,7 +13,6 @@ from math import log2
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from transformers import PreTrainedTokenizerBase
 
@@ -174,35 +173,26 @@ def traces(run: Path) -> dict[str, Any]:
     if not (run / "s1K.parquet").is_file():
         return {"rows": []}
     chosen = read_table(run / "s1K.parquet", made_by="04")
-    titles = _by(run / "domains.parquet", "domain", "title")
-    tokens = _by(run / "traces.parquet", "id", "thinking_tokens")
+    filed = read_table(run / "domains.parquet", made_by="04")
+    titles = filed.set_index("domain")["title"].to_dict()
+    tokens = read_table(run / "traces.parquet", made_by="02").set_index("id")["thinking_tokens"]
     grades = read_table(run / "grades.parquet", made_by="03")
     verdicts = grades[grades["who"] == "teacher"].set_index("id")["verdict"].to_dict()
-    rows: list[dict[str, Any]] = []
-    letters = 0
-    for row in chosen.itertuples():
-        thinking = row.thinking_trajectories[0]
-        letters += len(row.question) + len(thinking) + len(row.attempt)
-        if rows and letters > LETTERS:
-            break
-        rows.append(
-            {
-                "id": row.id,
-                "question": row.question,
-                "thinking": thinking,
-                "attempt": row.attempt,
-                "answer": row.answer,
-                "source": row.source_type,
-                "domain": titles.get(row.domain, row.domain),
-                "tokens": tokens.get(row.id),
-                "verdict": verdicts.get(row.id, ""),
-            }
-        )
+    thoughts = chosen["thinking_trajectories"].str[0]
+    letters = (chosen["question"] + thoughts + chosen["attempt"]).str.len().cumsum()
+    fitting = max(1, (letters <= LETTERS).sum())
+    rows = [
+        {
+            "id": row.id,
+            "question": row.question,
+            "thinking": row.thinking_trajectories[0],
+            "attempt": row.attempt,
+            "answer": row.answer,
+            "source": row.source_type,
+            "domain": titles.get(row.domain, row.domain),
+            "tokens": tokens.get(row.id),
+            "verdict": verdicts.get(row.id, ""),
+        }
+        for row in chosen.head(fitting).itertuples()
+    ]
     return {"rows": rows, "all": len(chosen), "domains": sorted({one["domain"] for one in rows})}
-
-
-def _by(table: Path, key: str, value: str) -> dict[Any, Any]:
-    if not table.is_file():
-        return {}
-    rows: pd.DataFrame = read_table(table)
-    return dict(zip(rows[key], rows[value], strict=True))
