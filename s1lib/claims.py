@@ -125,23 +125,19 @@ def gap(
     what: str,
     where: Callable[[Difference], Any],
     need: Need,
-    paper: Callable[[str], Numbers] = lambda benchmark: (None, None),
+    paper: Callable[[str], Numbers],
     sign: int = 1,
 ) -> Group:
     """Differences on single benchmarks: which have an interval on the right side of zero?"""
 
     def find(facts: AllFacts) -> list[Evidence]:
-        found = results.differences(facts, where)
-        return [
-            _evidence(
-                f"{what}, {one.benchmark}",
-                one,
-                metrics.excludes_zero(one.ci95, sign),
-                _of_paper(paper, one.benchmark),
-            )
-            for one in found
-            if one.benchmark not in (ALL, MEAN)
-        ]
+        found = []
+        for one in results.differences(facts, where):
+            if one.benchmark not in (ALL, MEAN):
+                holds = metrics.excludes_zero(one.ci95, sign)
+                theirs = _of_paper(paper, one.benchmark)
+                found.append(_evidence(f"{what}, {one.benchmark}", one, holds, theirs))
+        return found
 
     return Group(chapter, what, find, paper, need)
 
@@ -320,14 +316,13 @@ def _best_method(facts: AllFacts) -> list[Evidence]:
     steepest = max(steady, key=lambda one: one.scaling.value or 0, default=None)
     best, _ = _printed("table_3", {"short": "BF"}, {"short": "TCC"})("performance")
     slope, _ = _printed("table_3", {"short": "BF"}, {"short": "TCC+BF"})("scaling")
-    leads = (
+    control = ours.control.value == 100
+    found = [_evidence("Control of budget forcing (%)", ours.control, control, (100, 100))]
+    for what, measure, rival, paper in (
         ("Performance, minus the best other method", "performance", highest, (best, None)),
         ("Scaling, minus the best other method whose Control is 100%", "scaling", steepest,
          (slope, _slope("BF") - _slope("TCC+BF"))),
-    )  # fmt: skip
-    control = ours.control.value == 100
-    found = [_evidence("Control of budget forcing (%)", ours.control, control, (100, 100))]
-    for what, measure, rival, paper in leads:
+    ):  # fmt: skip
         lead = _ahead(facts, ours, rival, measure)
         found.append(_evidence(what, lead, (lead.value or 0.0) >= 0, paper))
     return found
