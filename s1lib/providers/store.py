@@ -103,11 +103,8 @@ class Store:
 
     def get(self, keys: Iterable[str]) -> dict[str, Any]:
         """The stored replies among `keys` (decoded JSON)."""
-        found = {}
-        for key in set(keys):
-            for (reply,) in self._rows("SELECT reply FROM answers WHERE key=?", key):
-                found[key] = json.loads(reply)
-        return found
+        query = "SELECT key, reply FROM answers WHERE key IN (SELECT value FROM json_each(?))"
+        return {key: json.loads(text) for key, text in self._rows(query, json.dumps(list(keys)))}
 
     def put(self, replies: dict[str, Any]) -> None:
         """Store free replies (JSON values), all or none. The first stored answer stays."""
