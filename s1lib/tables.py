@@ -20,6 +20,7 @@ from s1lib.published import BENCHMARKS, published
 from s1lib.results import FORCING, PLAIN, VOTE, AllFacts, Estimate, Point, points, sequential
 
 _CURVE = ["origin", "benchmark", "budget", "waits", "thinking_tokens", "value", "low", "high", "n"]
+_EXAMPLES = ["origin", "benchmark", "model", "examples", "value", "low", "high"]
 _METHODS = ["origin", "benchmark", "method", "tokens", "value", "low", "high"]
 
 
@@ -64,17 +65,8 @@ def examples(facts: AllFacts) -> pd.DataFrame:
         for row in published("figure_2_examples")
         if row["examples"]
     ]
-    measured = [
-        {
-            "origin": "measured",
-            "benchmark": point.benchmark,
-            "model": point.setting.model,
-            "examples": point.setting.examples,
-            **_ends(point),
-        }
-        for point in _grouped(sorted(ours, key=lambda one: one.setting.examples or 0))
-    ]
-    return pd.DataFrame(theirs + measured)
+    ours = _grouped(sorted(ours, key=lambda one: one.setting.examples or 0))
+    return pd.DataFrame(theirs + [_measured(point) for point in ours], columns=_EXAMPLES)
 
 
 # Methods against tokens ---------------------------------------------------------------
@@ -153,10 +145,8 @@ def _methods(
         most = max(point.setting.samples or 0 for point in mine)
         named = [(called, point) for point in sorted(line, key=spent)]
         named += [(_label(point, most), point) for point in mine]
-        start = {"origin": "measured", "benchmark": benchmark}
         rows += [
-            {**start, "method": label, "tokens": spent(point), **_ends(point)}
-            for label, point in named
+            {**_measured(point), "method": label, "tokens": spent(point)} for label, point in named
         ]
     return pd.DataFrame(rows, columns=_METHODS)
 
@@ -326,15 +316,7 @@ def conditional(method: str) -> Callable[[AllFacts], pd.DataFrame]:
             for row in published("table_12" if method.startswith("token") else "table_13")
         ]
         rows += [
-            {
-                "origin": "measured",
-                "method": one.setting.method,
-                "benchmark": one.benchmark,
-                "asked": one.setting.asked,
-                "thinking tokens": one.thinking_tokens,
-                **one.means,
-                "accuracy": one,
-            }
+            {**_measured(one), "thinking tokens": one.thinking_tokens, **one.means, "accuracy": one}
             for one in ours
         ]
         lengths = ("thinking tokens", *counted)
@@ -407,9 +389,10 @@ def _room(point: Point) -> float:
     return float("inf") if point.setting.budget is None else point.setting.budget
 
 
-def _ends(point: Estimate) -> dict[str, Any]:
+def _measured(point: Point) -> dict[str, Any]:
+    """All that is known of a point, by the names of columns."""
     low, high = point.ci95 or (None, None)
-    return {"value": point.value, "low": low, "high": high}
+    return {"origin": "measured", **dict(point.setting), **dict(point), "low": low, "high": high}
 
 
 def _printed(benchmark: str, point: dict[str, Any]) -> dict[str, Any]:
@@ -420,21 +403,8 @@ def _printed(benchmark: str, point: dict[str, Any]) -> dict[str, Any]:
 
 
 def _curve(theirs: list[dict[str, Any]], ours: Iterable[Point]) -> pd.DataFrame:
-    rows = theirs + [
-        {
-            "origin": "measured",
-            "benchmark": point.benchmark,
-            "budget": point.setting.budget,
-            "waits": point.setting.waits,
-            "thinking_tokens": point.thinking_tokens,
-            "n": point.n,
-            **_ends(point),
-        }
-        for point in _grouped(ours)
-    ]
-    return pd.DataFrame(rows, columns=_CURVE).astype(
-        dict.fromkeys(("budget", "waits", "n"), "Int64")
-    )
+    table = pd.DataFrame(theirs + [_measured(point) for point in _grouped(ours)], columns=_CURVE)
+    return table.astype(dict.fromkeys(("budget", "waits", "n"), "Int64"))
 
 
 def _by_benchmark(
