@@ -226,17 +226,12 @@ def table(found: Numbers) -> pd.DataFrame:
     for name, one in PROPERTIES.items():
         low = f"≥ {one.low:.2g}" if one.low > -np.inf else ""
         high = f"≤ {one.high:.2g}" if one.high < np.inf else ""
-        rows.append(
-            {
-                "property": one.what,
-                "published": one.published or "–",
-                "source": one.source or "–",
-                "wanted": ", ".join(filter(None, (low, high))),
-                "here": " / ".join(f"{value:g}" for value in found[name]),
-                "kept": "✓" if kept(name, found[name]) else "✗",
-            }
-        )
-    return pd.DataFrame(rows)
+        wanted = ", ".join(filter(None, (low, high)))
+        here = " / ".join(f"{value:g}" for value in found[name])
+        sign = "✓" if kept(name, found[name]) else "✗"
+        rows.append((one.what, one.published or "–", one.source or "–", wanted, here, sign))
+    columns = ["property", "published", "source", "wanted", "here", "kept"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def markdown(run: Path) -> str:
