@@ -190,16 +190,12 @@ def _stage(
 
 def existing(toc: dict[str, Any], stage: Path) -> dict[str, Any]:
     """The table of contents without entries and parts for which there is no file."""
-    parts = []
-    for part in toc["parts"]:
-        chapters = [
-            entry
-            for entry in part["chapters"]
-            if any(stage.glob(f"{entry['file']}.*" if "file" in entry else entry["glob"]))
-        ]
-        if chapters:
-            parts.append({**part, "chapters": chapters})
-    return {**toc, "parts": parts}
+
+    def is_there(entry: dict[str, str]) -> bool:
+        return any(stage.glob(f"{entry['file']}.*" if "file" in entry else entry["glob"]))
+
+    parts = [{**part, "chapters": [*filter(is_there, part["chapters"])]} for part in toc["parts"]]
+    return {**toc, "parts": [part for part in parts if part["chapters"]]}
 
 
 def _jupyter_book(stage: Path, builder: str) -> Path:
