@@ -382,15 +382,8 @@ def listing(items: Iterable[Typed]) -> pd.DataFrame:
     """Typed numbers as a table to look at, without the columns in which nothing stands."""
     import pandas as pd
 
-    rows = [
-        {
-            name: str(value) if isinstance(value, Setting) else value
-            for name, value in item
-            if name not in ("dtype", "device", "of")
-        }
-        for item in items
-    ]
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(map(dict, items)).drop(columns=["dtype", "device", "of"])
+    table = table.map(lambda value: str(value) if isinstance(value, Setting) else value)
     return table.loc[:, [bool(table[name].map(bool).any()) for name in table]]
 
 

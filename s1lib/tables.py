@@ -125,16 +125,8 @@ def _methods(
     if isinstance(theirs, dict):
         short = {row["short"]: row["method"] for row in published("table_3")}
         theirs = [{**run, "method": short[key]} for key, some in theirs.items() for run in some]
-    rows = [
-        {
-            "origin": "published",
-            "benchmark": where,
-            "method": point.get("method", "rejection sampling"),
-            "tokens": point.get("tokens", point.get("thinking_tokens")),
-            "value": point["value"],
-        }
-        for point in theirs
-    ]
+    start = {"origin": "published", "benchmark": where, "method": "rejection sampling"}
+    rows = [{**start, "tokens": point.get("thinking_tokens"), **point} for point in theirs]
 
     def spent(point: Point) -> float:
         return (point.thinking_tokens if thinking else point.tokens) or 0.0
@@ -398,8 +390,7 @@ def _measured(point: Point) -> dict[str, Any]:
 def _printed(benchmark: str, point: dict[str, Any]) -> dict[str, Any]:
     """The paper prints no intervals for its figures: Wilson's, from the counts."""
     low, high = metrics.wilson(round(point["value"] * point["n"] / 100), point["n"])
-    own = {name: point[name] for name in _CURVE if name in point}
-    return {"origin": "published", "benchmark": benchmark, **own, "low": low, "high": high}
+    return {"origin": "published", "benchmark": benchmark, **point, "low": low, "high": high}
 
 
 def _curve(theirs: list[dict[str, Any]], ours: Iterable[Point]) -> pd.DataFrame:
