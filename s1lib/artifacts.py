@@ -84,8 +84,7 @@ def read_table(path: str | Path, made_by: str = "", columns: tuple[str, ...] = (
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise RunError(f"{path} cannot be read ({reason}). {_repair(made_by)}") from None
-    missing = [name for name in columns if name not in table.columns]
-    if missing:
+    if missing := [name for name in columns if name not in table.columns]:
         raise RunError(f"{path} has no column {', '.join(missing)}. {_repair(made_by)}")
     return table
 

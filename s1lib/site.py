@@ -46,13 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--whole", action="store_true", help="fail if a chapter has not been run")
 
 
-def main(args: argparse.Namespace) -> int:
+def main(args: argparse.Namespace) -> None:
     run = load_profile(args.profile, args.run).run
-    wanted = {"repository": args.repository, "whole": args.whole, "single": args.single}
-    page = build(args.profile, run, **wanted)
+    page = build(args.profile, run, PAGES, args.repository, args.whole, args.single)
     there, chapters = len(_executed(run)), len(_sources(PAGES))
     print(f"The book is built, {there} of {chapters} chapters. Open it in a browser: {page}")
-    return 0
 
 
 def build(

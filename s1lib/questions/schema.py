@@ -39,8 +39,7 @@ def validate(rows: Iterable[Mapping[str, Any]]) -> tuple[pd.DataFrame, pd.DataFr
     rejected: list[tuple[str, str, str]] = []
     seen: set[str] = set()
     for number, row in enumerate(rows):
-        missing = {"question", "cot_type", "source_type", "source"} - row.keys()
-        if missing:
+        if missing := {"question", "cot_type", "source_type", "source"} - row.keys():
             raise RunError(
                 f"row {number} of {row.get('source', 'a source')} has no "
                 f"{', '.join(sorted(missing))}: mend its transform in s1lib/questions/sources.py"
