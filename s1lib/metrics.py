@@ -230,12 +230,12 @@ def scaling_difference(
     Each method is its lengths and its verdicts, both [runs, problems]; the runs of the two may
     differ in number, the problems must be the same, in the same order.
     """
-    (n, *ours), (size, *theirs) = (  # by the same draws of problems
+    (n, tokens, values), (size, *theirs) = (  # by the same draws of problems
         _resampled_runs(*runs, seed, families) for runs in (after, before)
     )
     if n != size:
         raise RunError(f"{n} problems against {size}: a paired comparison needs the same")
-    gap = _slopes(*ours, "doubling") - _slopes(*theirs, "doubling")
+    gap = _slopes(tokens, values, "doubling") - _slopes(theirs[0], theirs[1], "doubling")
     return estimate(float(gap[0]), n, gap[1:], families)
 
 

@@ -291,12 +291,13 @@ class Facts(dict[str, Any]):
             raise RunError(f"runs on {name} and {others[0]} are compared: take one benchmark")
         families = self.families(name)
         if measure == "scaling":
-            found = metrics.scaling_difference(*map(_grids, sides), self._draw, families)
+            first, second = map(_grids, sides)
+            found = metrics.scaling_difference(first, second, self._draw, families)
         else:
             best = [max(side, key=lambda run: run.right.mean()) for side in sides]
             long = measure == "thinking_tokens"
-            first, second = (run.thinking_tokens if long else run.right for run in best)
-            found = self._paired(first, second, 1 if long else 100, families)
+            values = [run.thinking_tokens if long else run.right for run in best]
+            found = self._paired(values[0], values[1], 1 if long else 100, families)
         ours, theirs = map(_shared, sides)
         what: dict[str, Any] = {"after": ours, "before": theirs, "benchmark": name}
         difference = Difference(**what, measure=measure, runs=runs, **found, **self._stamp)
