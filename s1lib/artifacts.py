@@ -84,8 +84,7 @@ def read_table(path: str | Path, made_by: str = "", columns: tuple[str, ...] = (
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise RunError(f"{path} cannot be read ({reason}). {_repair(made_by)}") from None
-    missing = [name for name in columns if name not in table.columns]
-    if missing:
+    if missing := [name for name in columns if name not in table.columns]:
         raise RunError(f"{path} has no column {', '.join(missing)}. {_repair(made_by)}")
     return table
 
@@ -97,9 +96,8 @@ def digest(path: str | Path) -> str:
     sha = hashlib.sha256()
     for file in files:
         sha.update(str(file.relative_to(path) if path.is_dir() else "").encode())
-        with open(file, "rb") as stream:  # a shard of a large model does not fit in memory
-            while block := stream.read(2**20):
-                sha.update(block)
+        with open(file, "rb") as stream:
+            hashlib.file_digest(stream, lambda: sha)
     return sha.hexdigest()[:16]
 
 

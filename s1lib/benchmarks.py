@@ -152,18 +152,12 @@ def problems(
             return prompt_ids(tokenizer, question + suffix)
         return tokenizer.encode(f"{question}{suffix}\n\n", add_special_tokens=False)
 
-    return [
-        Problem(
-            row.id,
-            tuple(prompt(row.question)),
-            row.benchmark,
-            row.question,
-            row.answer,
-            row.answer_type,
-            family(getattr(row, "metadata", "")),
-        )
-        for row in tests.itertuples()
-    ]
+    found = []
+    for row in tests.itertuples():
+        texts = row.benchmark, row.question, row.answer, row.answer_type
+        kind = family(getattr(row, "metadata", ""))
+        found.append(Problem(row.id, tuple(prompt(row.question)), *texts, kind))
+    return found
 
 
 def family(metadata: str) -> str:

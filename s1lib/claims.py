@@ -127,23 +127,19 @@ def gap(
     what: str,
     where: Callable[[Difference], Any],
     need: Need,
-    paper: Callable[[str], Numbers] = lambda benchmark: (None, None),
+    paper: Callable[[str], Numbers],
     sign: int = 1,
 ) -> Group:
     """Differences on single benchmarks: which have an interval on the right side of zero?"""
 
     def find(facts: AllFacts) -> list[Evidence]:
-        found = results.differences(facts, where)
-        return [
-            _evidence(
-                f"{what}, {one.benchmark}",
-                one,
-                metrics.excludes_zero(one.ci95, sign),
-                _of_paper(paper, one.benchmark),
-            )
-            for one in found
-            if one.benchmark not in (ALL, MEAN)
-        ]
+        found = []
+        for one in results.differences(facts, where):
+            if one.benchmark not in (ALL, MEAN):
+                holds = metrics.excludes_zero(one.ci95, sign)
+                theirs = _of_paper(paper, one.benchmark)
+                found.append(_evidence(f"{what}, {one.benchmark}", one, holds, theirs))
+        return found
 
     return Group(chapter, what, find, paper, need)
 
@@ -321,14 +317,13 @@ def _best_method(facts: AllFacts) -> list[Evidence]:
     steepest = max(steady, key=lambda one: one.scaling.value or 0, default=None)
     best, _ = _printed("table_3", {"short": "BF"}, {"short": "TCC"})("performance")
     slope, _ = _printed("table_3", {"short": "BF"}, {"short": "TCC+BF"})("scaling")
-    leads = (
+    control = ours.control.value == 100
+    found = [_evidence("Control of budget forcing (%)", ours.control, control, (100, 100))]
+    for what, measure, rival, paper in (
         ("Performance, minus the best other method", "performance", highest, (best, None)),
         ("Scaling, minus the best other method whose Control is 100%", "scaling", steepest,
          (slope, _slope("BF") - _slope("TCC+BF"))),
-    )  # fmt: skip
-    control = ours.control.value == 100
-    found = [_evidence("Control of budget forcing (%)", ours.control, control, (100, 100))]
-    for what, measure, rival, paper in leads:
+    ):  # fmt: skip
         lead = _ahead(facts, ours, rival, measure)
         found.append(_evidence(what, lead, (lead.value or 0.0) >= 0, paper))
     return found
@@ -563,14 +558,13 @@ def markdown(rows: Iterable[dict[str, Any]]) -> str:
     for row in rows:
         measured, decided = row["why"], row["verdict"] != NOT_TESTABLE
         if decided:
-            interval = ", ".join(f"{edge:.1f}" for edge in row["ci95"] or ())
-            measured = _number(row["measured"]) + (f" [{interval}]" if interval else "")
+            measured = tables.interval(row["measured"], row["ci95"])
             measured += f", n = {row['n']:,} {row['of']}" if row["n"] else ""
             measured += f"<br>{row['what']}"
-        verdict = f"{_SIGNS[row['verdict']]} {row['verdict']}"
+        verdict = f"{_SIGNS[row['verdict']]} {row['verdict']}"
         verdict += ", by construction" if row["built_in"] and decided else ""
         verdict += ", in part by construction" if row["built_in_part"] and decided else ""
-        paper = (_number(row["published"]), _number(row["recomputed"]))
+        paper = (tables.interval(row["published"]), tables.interval(row["recomputed"]))
         lines.append((row["id"], row["claim"], *paper, measured, verdict))
     head = ("No.", "Claim", *numbers, "Measured here", "Verdict")
     return tables.markdown(head, lines, right=numbers)
@@ -583,7 +577,3 @@ def _room(piece: Evidence) -> float:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(float(value), 2)
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1f}"

@@ -45,35 +45,26 @@ def parse(reply: str) -> str | None:
     return found[1] if found and found[1] in AREAS else None
 
 
-class LocalClassifier:
-    """TF-IDF of words and word pairs, then multinomial logistic regression (scikit-learn).
+def local_classifier(questions: Sequence[str], codes: Sequence[str], seed: int = 0) -> Any:
+    """A pipeline of scikit-learn, trained on labelled questions, that predicts their codes.
 
-    Numbers are replaced by one token before counting, so that it learns what a question is
-    about and not which numbers it has.
+    TF-IDF of words and word pairs, then multinomial logistic regression. Numbers are replaced by
+    one token before counting, so that it learns what a question is about and not which numbers it
+    has. Raises `RunError` for an unknown code or one class.
     """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
 
-    def __init__(self, seed: int = 0) -> None:
-        from sklearn.feature_extraction.text import TfidfVectorizer
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.pipeline import make_pipeline
-
-        self.model: Any = make_pipeline(
-            TfidfVectorizer(preprocessor=_plain, ngram_range=(1, 2), sublinear_tf=True),
-            LogisticRegression(C=20.0, max_iter=300, random_state=seed),
-        )
-
-    def fit(self, questions: Sequence[str], codes: Sequence[str]) -> LocalClassifier:
-        """Train on labelled questions. Raises `RunError` for an unknown code or one class."""
-        if unknown := set(codes) - AREAS.keys():
-            raise RunError(f"{min(unknown)!r} is no domain: use one of the codes in s1lib/msc.json")
-        if len(set(codes)) < 2:
-            raise RunError("the local classifier needs labelled questions of two domains or more")
-        self.model.fit(list(questions), list(codes))
-        return self
-
-    def predict(self, questions: Sequence[str]) -> list[str]:
-        """One area code per question."""
-        return [str(code) for code in self.model.predict(list(questions))]
+    if unknown := set(codes) - AREAS.keys():
+        raise RunError(f"{min(unknown)!r} is no domain: use one of the codes in s1lib/msc.json")
+    if len(set(codes)) < 2:
+        raise RunError("the local classifier needs labelled questions of two domains or more")
+    model = make_pipeline(
+        TfidfVectorizer(preprocessor=_plain, ngram_range=(1, 2), sublinear_tf=True),
+        LogisticRegression(C=20.0, max_iter=300, random_state=seed),
+    )
+    return model.fit(questions, codes)
 
 
 def _plain(text: str) -> str:

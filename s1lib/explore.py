@@ -8,13 +8,11 @@ has not made is one sentence on its page.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby, pairwise
 from math import log2
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from transformers import PreTrainedTokenizerBase
 
@@ -42,22 +40,13 @@ def render(pages: Path, name: str, **data: Any) -> str:
 # Budgets ------------------------------------------------------------------------------
 
 Verdicts = Sequence[bool]  # along the stops of one problem
-
-
-@dataclass(frozen=True)
-class Example:
-    """What a problem shows, if it does: `budgets` are its verdicts up to the natural end."""
-
-    title: str
-    shows: Callable[[Verdicts, Verdicts], bool]
-
-
-EXAMPLES = (
-    Example("more budget, then right", lambda budgets, waits: budgets[-1] and not budgets[0]),
-    Example("a Wait repairs it", lambda budgets, waits: any(waits) and not budgets[-1]),
-    Example("a Wait spoils it", lambda budgets, waits: budgets[-1] and not all(waits)),
-    Example("never right", lambda budgets, waits: not any((*budgets, *waits))),
-)
+EXAMPLES: dict[str, Callable[[Verdicts, Verdicts], bool]] = {
+    "more budget, then right": lambda budgets, waits: budgets[-1] and not budgets[0],
+    "a Wait repairs it": lambda budgets, waits: any(waits) and not budgets[-1],
+    "a Wait spoils it": lambda budgets, waits: budgets[-1] and not all(waits),
+    "never right": lambda budgets, waits: not any((*budgets, *waits)),
+}
+"""What a problem may show by its verdicts, up to the natural end and after Waits."""
 
 
 def budgets(run: Path, facts: AllFacts) -> list[dict[str, Any]]:
@@ -80,7 +69,7 @@ def budgets(run: Path, facts: AllFacts) -> list[dict[str, Any]]:
             sweeps.setdefault((one.benchmark, one.id), []).append(one)
     found = []
     for name, points in groupby(curve, key=lambda point: point.benchmark):
-        runs = [_in_order(some) for (own, _), some in sweeps.items() if own == name]
+        runs = [sorted(some, key=_place) for (own, _), some in sweeps.items() if own == name]
         problems = [
             {
                 "shows": title,
@@ -94,9 +83,9 @@ def budgets(run: Path, facts: AllFacts) -> list[dict[str, Any]]:
     return [part for part in found if part["problems"]]
 
 
-def _in_order(runs: Iterable[Generation]) -> list[Generation]:
+def _place(one: Generation) -> tuple[int, bool, int]:
     """Budgets ascending, no budget, Waits ascending."""
-    return sorted(runs, key=lambda one: (one.waits, one.budget is None, one.budget or 0))
+    return one.waits, one.budget is None, one.budget or 0
 
 
 def _nested(runs: Sequence[Generation]) -> bool:
@@ -108,13 +97,13 @@ def _nested(runs: Sequence[Generation]) -> bool:
 def _examples(problems: Iterable[list[Generation]]) -> Iterator[tuple[str, list[Generation]]]:
     """For each thing to be shown, the problem that shows it in the fewest tokens."""
     left = sorted(problems, key=lambda runs: len(runs[-1].thinking))
-    for example in EXAMPLES:
+    for title, shows in EXAMPLES.items():
         for runs in left:
             right = [[one.verdict == "correct" for one in runs if bool(one.waits) is more]
                      for more in (False, True)]  # fmt: skip
-            if all(right) and example.shows(*right):
+            if all(right) and shows(*right):
                 left.remove(runs)
-                yield example.title, runs
+                yield title, runs
                 break
 
 
@@ -184,35 +173,26 @@ def traces(run: Path) -> dict[str, Any]:
     if not (run / "s1K.parquet").is_file():
         return {"rows": []}
     chosen = read_table(run / "s1K.parquet", made_by="04")
-    titles = _by(run / "domains.parquet", "domain", "title")
-    tokens = _by(run / "traces.parquet", "id", "thinking_tokens")
+    filed = read_table(run / "domains.parquet", made_by="04")
+    titles = filed.set_index("domain")["title"].to_dict()
+    tokens = read_table(run / "traces.parquet", made_by="02").set_index("id")["thinking_tokens"]
     grades = read_table(run / "grades.parquet", made_by="03")
     verdicts = grades[grades["who"] == "teacher"].set_index("id")["verdict"].to_dict()
-    rows: list[dict[str, Any]] = []
-    letters = 0
-    for row in chosen.itertuples():
-        thinking = row.thinking_trajectories[0]
-        letters += len(row.question) + len(thinking) + len(row.attempt)
-        if rows and letters > LETTERS:
-            break
-        rows.append(
-            {
-                "id": row.id,
-                "question": row.question,
-                "thinking": thinking,
-                "attempt": row.attempt,
-                "answer": row.answer,
-                "source": row.source_type,
-                "domain": titles.get(row.domain, row.domain),
-                "tokens": tokens.get(row.id),
-                "verdict": verdicts.get(row.id, ""),
-            }
-        )
+    thoughts = chosen["thinking_trajectories"].str[0]
+    letters = (chosen["question"] + thoughts + chosen["attempt"]).str.len().cumsum()
+    fitting = max(1, (letters <= LETTERS).sum())
+    rows = [
+        {
+            "id": row.id,
+            "question": row.question,
+            "thinking": row.thinking_trajectories[0],
+            "attempt": row.attempt,
+            "answer": row.answer,
+            "source": row.source_type,
+            "domain": titles.get(row.domain, row.domain),
+            "tokens": tokens.get(row.id),
+            "verdict": verdicts.get(row.id, ""),
+        }
+        for row in chosen.head(fitting).itertuples()
+    ]
     return {"rows": rows, "all": len(chosen), "domains": sorted({one["domain"] for one in rows})}
-
-
-def _by(table: Path, key: str, value: str) -> dict[Any, Any]:
-    if not table.is_file():
-        return {}
-    rows: pd.DataFrame = read_table(table)
-    return dict(zip(rows[key], rows[value], strict=True))

@@ -24,7 +24,7 @@ from s1lib.decoding.decoder import Decoder
 from s1lib.decoding.record import grade_record, to_table
 from s1lib.evaluation import examine
 from s1lib.methods.rejection import reject
-from s1lib.profile import Profile, load_profile
+from s1lib.profile import Profile, add_profile, load_profile
 from s1lib.questions.schema import question_id
 from s1lib.show import device
 from s1lib.world import corpus, sources
@@ -226,17 +226,12 @@ def table(found: Numbers) -> pd.DataFrame:
     for name, one in PROPERTIES.items():
         low = f"≥ {one.low:.2g}" if one.low > -np.inf else ""
         high = f"≤ {one.high:.2g}" if one.high < np.inf else ""
-        rows.append(
-            {
-                "property": one.what,
-                "published": one.published or "–",
-                "source": one.source or "–",
-                "wanted": ", ".join(filter(None, (low, high))),
-                "here": " / ".join(f"{value:g}" for value in found[name]),
-                "kept": "✓" if kept(name, found[name]) else "✗",
-            }
-        )
-    return pd.DataFrame(rows)
+        wanted = ", ".join(filter(None, (low, high)))
+        here = " / ".join(f"{value:g}" for value in found[name])
+        sign = "✓" if kept(name, found[name]) else "✗"
+        rows.append((one.what, one.published or "–", one.source or "–", wanted, here, sign))
+    columns = ["property", "published", "source", "wanted", "here", "kept"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def markdown(run: Path) -> str:
@@ -250,8 +245,7 @@ def markdown(run: Path) -> str:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--profile", default="laptop")
-    parser.add_argument("--run", default="", help="run folder; default: results/<profile>")
+    add_profile(parser)
     parser.add_argument("--questions", type=int, default=100, help="for each benchmark")
 
 

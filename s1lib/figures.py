@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, MUTED, RULE = "#24292f", "#57606a", "#d0d7de"
+INK, MUTED, RULE = "#24292f", "#57606a", "#d0d7de"  # as in `figures.mplstyle`
 # Okabe and Ito's palette: distinct for colour-blind readers, and in grey by brightness.
 BLUE, ORANGE, GREEN, PURPLE, SKY = "#0072b2", "#d55e00", "#009e73", "#aa4499", "#56b4e9"
 PALETTE = (BLUE, ORANGE, GREEN, PURPLE, SKY, INK)
@@ -36,48 +36,9 @@ def style() -> None:
     import matplotlib as mpl
     import seaborn as sns
 
-    sns.set_theme(
-        context="notebook",
-        style="ticks",
-        palette=list(PALETTE),
-        rc={
-            "font.size": 10,
-            "axes.labelsize": 10,
-            "axes.titlesize": 10.5,
-            "axes.titleweight": "bold",
-            "axes.titlelocation": "left",
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.edgecolor": MUTED,
-            "axes.labelcolor": INK,
-            "axes.linewidth": 0.8,
-            "axes.grid": True,
-            "axes.axisbelow": True,
-            "grid.color": RULE,
-            "grid.linewidth": 0.6,
-            "text.color": INK,
-            "xtick.color": MUTED,
-            "ytick.color": MUTED,
-            "xtick.labelcolor": INK,
-            "ytick.labelcolor": INK,
-            "xtick.labelsize": 9,
-            "ytick.labelsize": 9,
-            "xtick.major.width": 0.8,
-            "ytick.major.width": 0.8,
-            "legend.frameon": False,
-            "legend.fontsize": 9,
-            "lines.linewidth": 1.8,
-            "lines.markersize": 5.5,
-            "figure.facecolor": "none",
-            "axes.facecolor": "none",
-            "savefig.facecolor": "none",
-            "savefig.bbox": "tight",
-            "figure.constrained_layout.use": True,
-            "svg.hashsalt": "s1",
-        },
-    )
-    mpl.rcParams["figure.dpi"] = 100
-    if "InlineBackend" in mpl.get_backend() or "inline" in mpl.get_backend():
+    sns.set_theme(style="ticks", palette=PALETTE)
+    mpl.style.use(Path(__file__).with_suffix(".mplstyle"))
+    if "inline" in mpl.get_backend():
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
         set_matplotlib_formats("svg")
@@ -105,14 +66,8 @@ def draw_scaling(table: pd.DataFrame) -> Figure:
     parts = dict(list(table.groupby("origin", sort=False)))
     headings = {origin: columns(part["benchmark"]) for origin, part in parts.items()}
     names = list(dict.fromkeys(h for found in headings.values() for h in found.values()))
-    figure, grid = _canvas(
-        len(parts),
-        len(names),
-        figsize=(max(9.2, 3 * len(names)), 0.5 + 2.55 * len(parts)),
-        sharey="row",
-        squeeze=False,
-        layout="constrained",
-    )
+    size = max(9.2, 3 * len(names)), 0.5 + 2.55 * len(parts)
+    figure, grid = _canvas(len(parts), len(names), figsize=size, sharey="row", squeeze=False)
     for row, (origin, part) in zip(grid, parts.items(), strict=True):
         for axes, name, colour in zip(row, names, _cycle(len(names)), strict=True):
             curve = part[part["benchmark"].map(headings[origin]) == name]
@@ -122,8 +77,7 @@ def draw_scaling(table: pd.DataFrame) -> Figure:
         who = "Published (s1-32B)" if origin == "published" else "Measured here"
         row[0].set_ylabel(f"{who}\naccuracy (%)", labelpad=6)
         for axes in row:
-            axes.set_ylim(-4, 104)
-            axes.set_yticks(range(0, 101, 20))
+            axes.set(ylim=(-4, 104), yticks=range(0, 101, 20))
     for axes in grid[-1]:
         axes.set_xlabel("mean thinking tokens (log scale)")
     figure.legend(handles=_legend(), loc="outside lower center", ncols=3, handlelength=2.2)
@@ -152,10 +106,9 @@ def draw_waits(table: pd.DataFrame) -> Figure:
             axes.plot(curve["waits"], curve["value"], marker="^", color=colour, label=name)
             last = curve.iloc[-1]
             _name_end(axes, last["waits"], last["value"], name, colour)
-        axes.set_title(origin.capitalize())
-        axes.set_xlabel("ends of thinking ignored (Waits)")
         axes.margins(x=0.22)
-        axes.set_xticks(sorted(part["waits"].unique()))
+        axes.set(title=origin.capitalize(), xlabel="ends of thinking ignored (Waits)",
+                 xticks=sorted(part["waits"].unique()))  # fmt: skip
     row[0].set_ylabel("accuracy (%)")
     return figure
 
@@ -167,7 +120,7 @@ def draw_domains(table: pd.DataFrame) -> Figure:
     for axes, origin, colour in zip(row, ("published", "measured"), (MUTED, BLUE), strict=True):
         part = table[table["origin"] == origin].sort_values("n", ascending=False, kind="stable")
         shown = part.head(top)
-        names = [_short(title) for title in shown["title"]]
+        names = [textwrap.shorten(title, 34, placeholder=" …") for title in shown["title"]]
         axes.barh(names, shown["n"], color=colour, height=0.72)
         for y, n in enumerate(shown["n"]):
             axes.text(n, y, f" {n:,}", va="center", fontsize=8, color=INK)
@@ -200,9 +153,7 @@ def draw_examples(table: pd.DataFrame) -> Figure:
         last = curve.iloc[-1]
         _name_end(row[1], last["examples"], last["value"], name, colour)
     for axes, title in zip(row, ("Published: MATH500", "Measured"), strict=True):
-        axes.set_xscale("log")
-        axes.set_title(title)
-        axes.set_xlabel("training examples (log scale)")
+        axes.set(xscale="log", title=title, xlabel="training examples (log scale)")
         axes.margins(x=0.25, y=0.15)
     row[0].set_ylabel("accuracy (%)")
     return figure
@@ -263,8 +214,7 @@ def draw_funnel(table: pd.DataFrame) -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", visible=False)
     axes.invert_yaxis()
-    axes.set_xlim(0, 112)
-    axes.set_xticks(range(0, 101, 20))
+    axes.set(xlim=(0, 112), xticks=range(0, 101, 20))
     axes.set_xlabel("questions left (% of those collected)")
     axes.legend(loc="lower right")
     return figure
@@ -276,8 +226,7 @@ def draw_loss(table: pd.DataFrame) -> Figure:
     axes.plot(table["step"], table["loss"], color=SKY, linewidth=0.9, label="each step")
     smooth = table["loss"].rolling(15, min_periods=1, center=True).mean()
     axes.plot(table["step"], smooth, color=BLUE, label="running mean of 15")
-    axes.set_xlabel("optimizer step")
-    axes.set_ylabel("loss (nats per token)")
+    axes.set(xlabel="optimizer step", ylabel="loss (nats per token)")
     axes.legend(loc="upper right")
     return figure
 
@@ -303,7 +252,7 @@ def _canvas(rows: int = 1, columns: int = 1, **how: Any) -> tuple[Figure, Any]:
     """As `plt.subplots`; a notebook shows the figure where it is the value of a cell, and once."""
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(rows, columns, **how)
+    figure, axes = plt.subplots(rows, columns, layout="constrained", **how)
     plt.close(figure)
     return figure, axes
 
@@ -315,13 +264,8 @@ def _panels(
     parts = [(key, part) for key, part in table.groupby(["origin", "benchmark"], sort=False)]
     across = min(len(parts), 4)
     down = -(-len(parts) // across)
-    figure, grid = _canvas(
-        down,
-        across,
-        figsize=(max(9.2, 3.2 * across), height * down),
-        squeeze=False,
-        layout="constrained",
-    )
+    size = max(9.2, 3.2 * across), height * down
+    figure, grid = _canvas(down, across, figsize=size, squeeze=False)
     found = []
     for place, axes in enumerate(grid.flat):
         if place >= len(parts):
@@ -415,7 +359,3 @@ def _name_end(axes: Axes, x: float, y: float, text: str, colour: str) -> None:
     """Name a curve at its last point, so that no legend has to be matched by colour."""
     axes.annotate(text, (x, y), xytext=(7, 0), textcoords="offset points", va="center",
                   fontsize=8.5, color=colour)  # fmt: skip
-
-
-def _short(title: str) -> str:
-    return textwrap.shorten(title, width=34, placeholder=" …")

@@ -21,11 +21,7 @@ DROPPED = ("id", "stage", "reason")
 
 STEPS = ("collected", "traced", "complete", "well formed", "hard")
 
-_FEATURES = {
-    "attempt": "no attempt",
-    "solution": "no reference solution",
-    "domain": "no domain",
-}
+_FEATURES = {"attempt": "no attempt", "solution": "no reference solution", "domain": "no domain"}
 _REFERENCE_LABEL = re.compile(r"p[1-9][0-9]{0,2}\.")
 _REFERENCE_BOLD = re.compile(r"\*\*(?=.*\d)[^\s\]]*\*\*")
 _LABEL = re.compile(r"(?<![\w\\])p[1-9][0-9]{0,2}\.(?!\d)")

@@ -20,7 +20,8 @@ def check(site: Path) -> None:
                 continue
             target = (page.parent / unquote(parts.path)).resolve() if parts.path else page
             there = pages.get(target)
-            if not target.exists() or (there and parts.fragment and not there.has(parts.fragment)):
+            lost = there and unquote(parts.fragment) not in there.places
+            if lost or not target.exists():
                 raise RunError(
                     f"{page.relative_to(site.resolve())} has a link that leads nowhere ({link}): "
                     "mend it in the page or notebook that it is made from"
@@ -42,6 +43,3 @@ class _Page(HTMLParser):
                 self.links.append(value)
             elif name in ("id", "name") and value:
                 self.places.add(value)
-
-    def has(self, fragment: str) -> bool:
-        return unquote(fragment) in self.places

@@ -12,7 +12,7 @@ estimate says how many there are.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,9 +29,7 @@ Families = Sequence[str] | None
 
 
 def control(
-    thinking_tokens: ArrayLike,
-    lower: ArrayLike | None = None,
-    upper: ArrayLike | None = None,
+    thinking_tokens: ArrayLike, lower: ArrayLike | None = None, upper: ArrayLike | None = None
 ) -> float:
     """Percentage of runs whose mean thinking length lies within its bounds (equation 1).
 
@@ -154,23 +152,11 @@ def agreement(first: Sequence[str], second: Sequence[str]) -> Estimate:
     return {**accuracy(same), "kappa": kappa}
 
 
-def share_of_gain(
-    part: ArrayLike,
-    whole: ArrayLike,
-    base: ArrayLike,
-    seed: int = 0,
-    families: Families = None,
-) -> Estimate:
+def brought(levels: Floats) -> Floats:
     """(part - base) / (whole - base) in percent: how much of a gain a part of the data brings.
 
-    Arguments and interval as in `difference`. Resamples without any gain say nothing about its
-    share and are left out; `value` is None if there is no gain at all.
+    Of levels [..., (part, whole, base)]; not a number where there is no gain.
     """
-    return mean_over([[part, whole, base]], brought, seed, [families])
-
-
-def brought(levels: Floats) -> Floats:
-    """The share of a gain in levels [..., (part, whole, base)]; not a number without any gain."""
     part, whole, base = (levels[..., place] for place in range(3))
     return 100 * (part - base) / np.where(whole > base, whole - base, np.nan)
 
@@ -216,13 +202,12 @@ def sweep(
     `thinking_tokens` and `correct` have shape [runs, problems]. Lengths and verdicts of a
     problem are resampled together; Control is a count over runs, hence without an interval.
     """
-    found = _resampled_runs(thinking_tokens, correct, seed, families)
-    best = int(found.values.argmax())
-    peak, peaks = float(found.values[best]), found.drawn_values[:, best]
+    n, tokens, values = _resampled_runs(thinking_tokens, correct, seed, families)
+    slopes, best = _slopes(tokens, values, "doubling"), values[0].argmax()
     return {
-        "control": runs_within(found.tokens, lower, upper),
-        "scaling": estimate(*found.scaling, families),
-        "performance": estimate(peak, found.n, peaks, families),
+        "control": runs_within(tokens[0], lower, upper),
+        "scaling": estimate(float(slopes[0]), n, slopes[1:], families),
+        "performance": estimate(float(values[0, best]), n, values[1:, best], families),
     }
 
 
@@ -245,41 +230,31 @@ def scaling_difference(
     Each method is its lengths and its verdicts, both [runs, problems]; the runs of the two may
     differ in number, the problems must be the same, in the same order.
     """
-    (ours, n, drawn), (theirs, size, drawn_too) = (  # by the same draws of problems
-        _resampled_runs(*runs, seed, families).scaling for runs in (after, before)
+    (n, tokens, values), (size, *theirs) = (  # by the same draws of problems
+        _resampled_runs(*runs, seed, families) for runs in (after, before)
     )
     if n != size:
         raise RunError(f"{n} problems against {size}: a paired comparison needs the same")
-    return estimate(ours - theirs, n, drawn - drawn_too, families)
-
-
-class _Runs(NamedTuple):
-    """A method's runs: mean lengths and accuracies (%), shape [runs], and the same resampled."""
-
-    n: int
-    tokens: Floats
-    values: Floats
-    drawn_tokens: Floats
-    drawn_values: Floats
-
-    @property
-    def scaling(self) -> tuple[float, int, Floats]:
-        """Per doubling: what was measured, the number of problems, and what was drawn."""
-        drawn = _slopes(self.drawn_tokens, self.drawn_values, "doubling")
-        return float(_slopes(self.tokens, self.values, "doubling")), self.n, drawn
+    gap = _slopes(tokens, values, "doubling") - _slopes(theirs[0], theirs[1], "doubling")
+    return estimate(float(gap[0]), n, gap[1:], families)
 
 
 def _resampled_runs(
     thinking_tokens: ArrayLike, correct: ArrayLike, seed: int, families: Families
-) -> _Runs:
+) -> tuple[int, Floats, Floats]:
+    """A method's mean lengths and accuracies (%), [1 + resamples, runs], over so many problems.
+
+    The first row is what was measured.
+    """
     tokens = np.atleast_2d(np.asarray(thinking_tokens, dtype=float))
     share = np.atleast_2d(np.asarray(correct, dtype=float))
     if tokens.shape != share.shape or share.size == 0:
         raise RunError(f"lengths {tokens.shape} against verdicts {share.shape}: same runs needed")
     runs, n = share.shape
-    means = resampled_means(np.vstack([tokens, share]), seed=seed, families=families)
-    exact = tokens.mean(axis=1), 100 * share.mean(axis=1)
-    return _Runs(n, *exact, means[:, :runs], 100 * means[:, runs:])
+    both = np.vstack([tokens, share])
+    drawn = resampled_means(both, seed=seed, families=families)
+    means = np.vstack([both.mean(axis=1), drawn])
+    return n, means[:, :runs], 100 * means[:, runs:]
 
 
 def estimate(value: float, n: int, drawn: Floats, families: Families = None) -> Estimate:
@@ -362,17 +337,14 @@ def resampled_levels(
         raise RunError(f"{numbers} problems: compare the same problems")
     means = resampled_means(np.vstack(models), resamples, seed, stratum, families)
     rng = np.random.default_rng((seed, 1))
-    levels, start = [], 0
-    for model in models:
-        count = len(model)
-        own = means[:, start : start + count]
-        level = own.mean(axis=1)
+    levels = []
+    for own in np.split(means, np.cumsum([len(model) for model in models])[:-1], axis=1):
+        level, count = own.mean(axis=1), own.shape[1]
         if count > 1:
             drawn = rng.integers(0, count, size=own.shape)
             spread = np.take_along_axis(own, drawn, axis=1).mean(axis=1) - level
             level = level + np.sqrt(count / (count - 1)) * spread
         levels.append(level)
-        start += count
     return np.stack(levels, axis=1)
 
 

@@ -20,22 +20,17 @@ PICTURE = Path("jupyter_book") / "figure_1.svg"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", nargs="?", default="results/laptop", type=Path, help="run folder")
-    parser.add_argument("--print", action="store_true", help="print the ledger, change nothing")
 
 
-def main(args: argparse.Namespace) -> int:
+def main(args: argparse.Namespace) -> None:
     """Raises `RunError` where the run has no ledger, or the README has lost a marker."""
     rows = read_json(args.run / "claims.json", made_by="10")
-    if args.print:
-        print(markdown(rows), end="")
-        return 0
     parts = {"claims": markdown(rows), "speed": speed.markdown(speed.measured(), speed.HEADLINES)}
     text = filled(README.read_text(encoding="utf-8"), parts)
     figures.style()
     curves = tables.scaling(read_all(args.run))
     figures.save(figures.draw_scaling(curves), PICTURE, panel="white")
     write_text(README, text)
-    return 0
 
 
 def filled(readme: str, parts: Mapping[str, str]) -> str:

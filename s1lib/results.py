@@ -272,12 +272,8 @@ class Facts(dict[str, Any]):
         if run.tokens is not None:
             spent["tokens"] = round(float(np.mean(run.tokens)), 2)
         found = metrics.accuracy(run.right, self._draw, families)
-        where: dict[str, Any] = {
-            "setting": run.setting,
-            "benchmark": run.benchmark,
-            "means": dict(run.means),
-        }
-        point = Point(**where, **spent, **found, **self._stamp)
+        what: dict[str, Any] = {"setting": run.setting, "benchmark": run.benchmark}
+        point = Point(**what, means=dict(run.means), **spent, **found, **self._stamp)
         self.add(point)
         return point
 
@@ -295,17 +291,15 @@ class Facts(dict[str, Any]):
             raise RunError(f"runs on {name} and {others[0]} are compared: take one benchmark")
         families = self.families(name)
         if measure == "scaling":
-            pairs = [_grids(side) for side in sides]
-            found = metrics.scaling_difference(
-                pairs[0], pairs[1], seed=self._draw, families=families
-            )
+            first, second = map(_grids, sides)
+            found = metrics.scaling_difference(first, second, self._draw, families)
         else:
             best = [max(side, key=lambda run: run.right.mean()) for side in sides]
             long = measure == "thinking_tokens"
-            first, second = (run.thinking_tokens if long else run.right for run in best)
-            found = self._paired(first, second, 1 if long else 100, families)
-        settings = [_shared(side) for side in sides]
-        what: dict[str, Any] = {"after": settings[0], "before": settings[1], "benchmark": name}
+            values = [run.thinking_tokens if long else run.right for run in best]
+            found = self._paired(values[0], values[1], 1 if long else 100, families)
+        ours, theirs = map(_shared, sides)
+        what: dict[str, Any] = {"after": ours, "before": theirs, "benchmark": name}
         difference = Difference(**what, measure=measure, runs=runs, **found, **self._stamp)
         self.add(difference)
         return difference
@@ -321,25 +315,16 @@ class Facts(dict[str, Any]):
     def gains(self, triples: Sequence[tuple[Run, Run, Run]]) -> list[Gain]:
         """Shares of a gain (part, whole, base) on each benchmark and on the mean of all, which is
         None if the whole gains nothing on one of them."""
-        shares = []
-        for runs in triples:
-            name, families = runs[0].benchmark, self.families(runs[0].benchmark)
-            part, whole, base = (run.right for run in runs)
-            found = metrics.share_of_gain(part, whole, base, seed=self._draw, families=families)
-            shares.append((name, found))
+        shares = [(runs[0].benchmark, self._mean_over([runs], metrics.brought)) for runs in triples]
         shares.append((MEAN, self._mean_over(triples, metrics.brought)))
-        roles: dict[str, Any] = dict(
-            zip(("part", "whole", "base"), (run.setting for run in triples[0]), strict=True)
-        )
+        part, whole, base = (run.setting for run in triples[0])
+        roles: dict[str, Any] = {"part": part, "whole": whole, "base": base}
         gains = [Gain(**roles, benchmark=name, **share, **self._stamp) for name, share in shares]
         self["gains"] = gains
         return gains
 
     def method(
-        self,
-        runs: Sequence[Run],
-        lower: ArrayLike | None = None,
-        upper: ArrayLike | None = None,
+        self, runs: Sequence[Run], lower: ArrayLike | None = None, upper: ArrayLike | None = None
     ) -> Method:
         """Control (by the runs' bounds), Scaling and Performance of a method; not yet added."""
         families = self.families(runs[0].benchmark)
@@ -406,15 +391,8 @@ def listing(items: Iterable[Typed]) -> pd.DataFrame:
     """Typed numbers as a table to look at, without the columns in which nothing stands."""
     import pandas as pd
 
-    rows = [
-        {
-            name: str(value) if isinstance(value, Setting) else value
-            for name, value in item
-            if name not in ("dtype", "device", "of")
-        }
-        for item in items
-    ]
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(map(dict, items)).drop(columns=["dtype", "device", "of"])
+    table = table.map(lambda value: str(value) if isinstance(value, Setting) else value)
     return table.loc[:, [bool(table[name].map(bool).any()) for name in table]]
 
 

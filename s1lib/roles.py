@@ -142,8 +142,8 @@ def grader(book: Profile) -> Callable[[pd.DataFrame], list[Verdict]]:
 def classifier(book: Profile) -> Callable[[pd.DataFrame], list[str | None]]:
     """Names the MSC area of each question: one of the 61 codes, or None after three tries."""
     if book.roles.classifier == "local":
-        local = domains.LocalClassifier(book.seed).fit(*_labelled(book))
-        return lambda rows: list(local.predict(list(rows["question"])))
+        local = domains.local_classifier(*_labelled(book), book.seed)
+        return lambda rows: local.predict(rows["question"]).tolist()
 
     if book.roles.classifier == "student":
         return lambda rows: _filed(book, rows)

@@ -46,13 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--whole", action="store_true", help="fail if a chapter has not been run")
 
 
-def main(args: argparse.Namespace) -> int:
+def main(args: argparse.Namespace) -> None:
     run = load_profile(args.profile, args.run).run
-    wanted = {"repository": args.repository, "whole": args.whole, "single": args.single}
-    page = build(args.profile, run, **wanted)
+    page = build(args.profile, run, PAGES, args.repository, args.whole, args.single)
     there, chapters = len(_executed(run)), len(_sources(PAGES))
     print(f"The book is built, {there} of {chapters} chapters. Open it in a browser: {page}")
-    return 0
 
 
 def build(
@@ -113,17 +111,15 @@ def _link_to(repository: str, stage: Path) -> None:
     """Links from each page to its source, to an editor and to a machine that runs the book."""
     file = stage / "_config.yml"
     config = yaml.safe_load(file.read_text(encoding="utf-8"))
-    config["repository"] = {"url": repository, "path_to_book": "", "branch": "main"}
-    names = ("use_repository_button", "use_edit_page_button", "use_issues_button")
-    config["html"] |= dict.fromkeys(names, True)
+    buttons = ("repository", "edit_page", "issues", "source")
     config["sphinx"]["config"]["html_theme_options"] |= {
         "repository_url": repository,
         "repository_branch": "main",
-        **dict.fromkeys((*names, "use_source_button"), True),
         "launch_buttons": {
             "binderhub_url": "https://mybinder.org",
             "notebook_interface": "jupyterlab",
         },
+        **{f"use_{name}_button": True for name in buttons},
     }
     write_text(file, yaml.safe_dump(config, sort_keys=False))
 
@@ -192,16 +188,12 @@ def _stage(
 
 def existing(toc: dict[str, Any], stage: Path) -> dict[str, Any]:
     """The table of contents without entries and parts for which there is no file."""
-    parts = []
-    for part in toc["parts"]:
-        chapters = [
-            entry
-            for entry in part["chapters"]
-            if any(stage.glob(f"{entry['file']}.*" if "file" in entry else entry["glob"]))
-        ]
-        if chapters:
-            parts.append({**part, "chapters": chapters})
-    return {**toc, "parts": parts}
+
+    def is_there(entry: dict[str, str]) -> bool:
+        return any(stage.glob(f"{entry['file']}.*" if "file" in entry else entry["glob"]))
+
+    parts = [{**part, "chapters": [*filter(is_there, part["chapters"])]} for part in toc["parts"]]
+    return {**toc, "parts": [part for part in parts if part["chapters"]]}
 
 
 def _jupyter_book(stage: Path, builder: str) -> Path:

@@ -1,7 +1,8 @@
 """From the chapters' facts to tidy tables, published beside measured: one function per exhibit.
 
-Each is pure, and returns nothing if nobody has measured it. Whatever benchmark, model or method
-the facts hold appears; a benchmark's partner (`s1lib.benchmarks`) only adds the published half.
+Each is pure, and needs the facts of the chapter that measures it (`s1lib.exhibits`). Whatever
+benchmark, model or method they hold appears; a benchmark's partner (`s1lib.benchmarks`) only adds
+the published half.
 Accuracies are in percent, lengths in thinking tokens per question; intervals are at 95%.
 """
 
@@ -19,6 +20,7 @@ from s1lib.published import BENCHMARKS, published
 from s1lib.results import FORCING, PLAIN, VOTE, AllFacts, Estimate, Point, points, sequential
 
 _CURVE = ["origin", "benchmark", "budget", "waits", "thinking_tokens", "value", "low", "high", "n"]
+_EXAMPLES = ["origin", "benchmark", "model", "examples", "value", "low", "high"]
 _METHODS = ["origin", "benchmark", "method", "tokens", "value", "low", "high"]
 
 
@@ -40,75 +42,60 @@ def scaling(facts: AllFacts) -> pd.DataFrame:
     return _curve(theirs, sequential(facts))
 
 
-def extrapolation(facts: AllFacts) -> pd.DataFrame | None:
+def extrapolation(facts: AllFacts) -> pd.DataFrame:
     """Figure 4a: budgets and Waits, beside the paper's on AIME24."""
-    ours = sequential(facts)
     theirs = [_printed("AIME24", point) for point in published("figure_4a")]
-    return _curve(theirs, ours) if ours else None
+    return _curve(theirs, sequential(facts))
 
 
-def waits(facts: AllFacts) -> pd.DataFrame | None:
+def waits(facts: AllFacts) -> pd.DataFrame:
     """Accuracy against the number of ignored ends of thinking, from the public logs and ours."""
-    ours = without_cap(sequential(facts))
-    if not ours:
-        return None
     theirs = [_printed("AIME24", {**point, "n": 30}) for point in published("waits_aime24")]
-    table = _curve(theirs, ours).drop(columns=["budget", "thinking_tokens"])
-    return table.astype({"waits": int})
+    table = _curve(theirs, without_cap(sequential(facts)))
+    return table.drop(columns=["budget", "thinking_tokens"]).astype({"waits": int})
 
 
-def examples(facts: AllFacts) -> pd.DataFrame | None:
+def examples(facts: AllFacts) -> pd.DataFrame:
     """Figure 2, right: accuracy against the number of training examples."""
-    names = facts.get("09", {}).get("curve", ())
+    names = facts["09"]["curve"]
     ours = [point for point in points(facts) if point.setting.model in names]
     ours = [point for point in ours if point.setting.examples is not None]
-    if not ours:
-        return None
     theirs = [
         {"origin": "published", "benchmark": "MATH500", **row}
         for row in published("figure_2_examples")
         if row["examples"]
     ]
-    measured = [
-        {
-            "origin": "measured",
-            "benchmark": point.benchmark,
-            "model": point.setting.model,
-            "examples": point.setting.examples,
-            **_ends(point),
-        }
-        for point in _grouped(sorted(ours, key=lambda one: one.setting.examples or 0))
-    ]
-    return pd.DataFrame(theirs + measured)
+    ours = _grouped(sorted(ours, key=lambda one: one.setting.examples or 0))
+    return pd.DataFrame(theirs + [_measured(point) for point in ours], columns=_EXAMPLES)
 
 
 # Methods against tokens ---------------------------------------------------------------
 
 
-def votes(facts: AllFacts) -> pd.DataFrame | None:
+def votes(facts: AllFacts) -> pd.DataFrame:
     """Figure 4b: budget forcing and votes of another model, by all tokens that were paid for."""
     forced = sequential(facts)
     own = {point.setting.model for point in forced}
     others = [point for point in points(facts, method=VOTE) if point.setting.model not in own]
-    return _methods("figure_4b", "GPQA", others, forced) if others else None
+    return _methods("figure_4b", "GPQA", others, forced)
 
 
-def parallel(facts: AllFacts) -> pd.DataFrame | None:
+def parallel(facts: AllFacts) -> pd.DataFrame:
     """Figure 7: the sequential runs, and whatever spends several traces of the same model."""
     forced = sequential(facts)
     own = {point.setting.model for point in forced}
     ours = [point for point in points(facts) if point.setting.samples is not None]
     ours = [point for point in ours if point.setting.model in own]
-    return _methods("figure_7", "AIME24", ours, forced, "sequential") if ours else None
+    return _methods("figure_7", "AIME24", ours, forced, "sequential")
 
 
-def rejection(facts: AllFacts) -> pd.DataFrame | None:
+def rejection(facts: AllFacts) -> pd.DataFrame:
     """Figure 6: rejection sampling, by the thinking tokens of the sample that is given."""
     ours = [one for one in points(facts) if one.setting.method.startswith("rejection sampling")]
-    return _methods("figure_6", "AIME24", ours, thinking=True) if ours else None
+    return _methods("figure_6", "AIME24", ours, thinking=True)
 
 
-def rivals(facts: AllFacts) -> pd.DataFrame | None:
+def rivals(facts: AllFacts) -> pd.DataFrame:
     """The runs behind Table 3: every method that bounds thinking, and budget forcing."""
     ours = [
         point
@@ -118,8 +105,6 @@ def rivals(facts: AllFacts) -> pd.DataFrame | None:
         and point.setting.examples is None
         and point.thinking_tokens is not None
     ]
-    if not ours:
-        return None
     return _methods("table_3_runs", "AIME24", ours, sequential(facts), thinking=True)
 
 
@@ -140,16 +125,8 @@ def _methods(
     if isinstance(theirs, dict):
         short = {row["short"]: row["method"] for row in published("table_3")}
         theirs = [{**run, "method": short[key]} for key, some in theirs.items() for run in some]
-    rows = [
-        {
-            "origin": "published",
-            "benchmark": where,
-            "method": point.get("method", "rejection sampling"),
-            "tokens": point.get("tokens", point.get("thinking_tokens")),
-            "value": point["value"],
-        }
-        for point in theirs
-    ]
+    start = {"origin": "published", "benchmark": where, "method": "rejection sampling"}
+    rows = [{**start, "tokens": point.get("thinking_tokens"), **point} for point in theirs]
 
     def spent(point: Point) -> float:
         return (point.thinking_tokens if thinking else point.tokens) or 0.0
@@ -160,10 +137,8 @@ def _methods(
         most = max(point.setting.samples or 0 for point in mine)
         named = [(called, point) for point in sorted(line, key=spent)]
         named += [(_label(point, most), point) for point in mine]
-        start = {"origin": "measured", "benchmark": benchmark}
         rows += [
-            {**start, "method": label, "tokens": spent(point), **_ends(point)}
-            for label, point in named
+            {**_measured(point), "method": label, "tokens": spent(point)} for label, point in named
         ]
     return pd.DataFrame(rows, columns=_METHODS)
 
@@ -180,11 +155,9 @@ def _label(point: Point, most: float) -> str:
 # Tables -------------------------------------------------------------------------------
 
 
-def table_1(facts: AllFacts) -> pd.DataFrame | None:
+def table_1(facts: AllFacts) -> pd.DataFrame:
     """Accuracy of base and fine-tuned model, published above measured."""
-    chosen = results.fixed(facts)
-    if chosen is None:
-        return None
+    chosen = results.Setting.model_validate(facts["06"]["fixed"])
     keep = ("Qwen2.5-32B-Instruct", "s1 w/o BF", "s1-32B")
     theirs = [
         ({"model": row["model"]}, row) for row in published("table_1") if row["model"] in keep
@@ -200,11 +173,9 @@ def table_1(facts: AllFacts) -> pd.DataFrame | None:
     return _by_benchmark(theirs, [({"model": label}, point) for label, point in ours])
 
 
-def table_2(facts: AllFacts) -> pd.DataFrame | None:
+def table_2(facts: AllFacts) -> pd.DataFrame:
     """Training sets compared."""
-    sizes = {row["set"]: int(row["n"]) for row in facts.get("09", {}).get("sets", ())}
-    if not sizes:
-        return None
+    sizes = {row["set"]: int(row["n"]) for row in facts["09"]["sets"]}
     theirs = [({"set": row["set"]}, row) for row in published("table_2")]
     ours = [
         ({"set": set_name(name, size)}, point)
@@ -261,11 +232,9 @@ def table_3(facts: AllFacts) -> pd.DataFrame:
     return table.astype(dict.fromkeys(whole, "Int64"))
 
 
-def table_4(facts: AllFacts) -> pd.DataFrame | None:
+def table_4(facts: AllFacts) -> pd.DataFrame:
     """What to append when an end of thinking is ignored twice."""
-    chosen = results.fixed(facts)
-    if chosen is None:
-        return None
+    chosen = results.Setting.model_validate(facts["06"]["fixed"])
     theirs = [({"string": r["string"], "waits": r["waits"]}, r) for r in published("table_4")]
     ours = []
     for point in points(facts, model=chosen.model, method=chosen.method, budget=None):
@@ -275,69 +244,63 @@ def table_4(facts: AllFacts) -> pd.DataFrame | None:
     return _by_benchmark(theirs, ours)
 
 
-def table_5(facts: AllFacts) -> pd.DataFrame | None:
+def table_5(facts: AllFacts) -> pd.DataFrame:
     """One, two and four Waits."""
     names = {"s1 w/o BF": 0, "s1 1x Wait": 1, "s1 2x Wait": 2, "s1 4x Wait": 4}
     rows = [row for row in published("table_5") if row["model"] in names]
     theirs = [({"Waits": names[row["model"]]}, row) for row in rows]
     ours = [({"Waits": one.setting.waits}, one) for one in without_cap(sequential(facts))]
-    return _by_benchmark(theirs, ours) if ours else None
+    return _by_benchmark(theirs, ours)
 
 
-def table_6(facts: AllFacts) -> pd.DataFrame | None:
+def table_6(facts: AllFacts) -> pd.DataFrame:
     """Domains of the selected questions with their thinking tokens, rank by rank."""
-    ours = facts.get("04", {}).get("table_6")
-    if not ours:
-        return None
     left = pd.DataFrame(published("table_6")).rename(
         columns={"n": "published, n", "k_tokens": "published, 1000 tokens"}
     )
-    right = pd.DataFrame(ours).sort_values("n", ascending=False, kind="stable", ignore_index=True)
+    ours = pd.DataFrame(facts["04"]["table_6"])
+    right = ours.sort_values("n", ascending=False, kind="stable", ignore_index=True)
     names = {"title": "measured, domain", "n": "measured, n", "k_tokens": "measured, 1000 tokens"}
     table = left.join(right[list(names)].rename(columns=names), how="outer")
     return table.astype({"published, n": "Int64", "measured, n": "Int64"})
 
 
-def table_7(facts: AllFacts) -> pd.DataFrame | None:
+def table_7(facts: AllFacts) -> pd.DataFrame:
     """Questions per source after collection."""
-    ours = facts.get("01", {}).get("table_7")
-    if not ours:
-        return None
-    table = pd.DataFrame(ours)
+    table = pd.DataFrame(facts["01"]["table_7"])
     columns = {"source": "source", "published_n": "published", "n": "measured", "why": "why"}
     return table[[c for c in columns if c in table]].rename(columns=columns)
 
 
-def table_8(facts: AllFacts) -> pd.DataFrame | None:
+def table_8(facts: AllFacts) -> pd.DataFrame:
     """Training on cut-off traces: accuracy and length."""
-    windows = facts.get("09", {}).get("windows", ())
     ours = [
         ({"length": row["length"], "cut": row["cut"]}, point)
-        for row in windows
+        for row in facts["09"]["windows"]
         for point in points(facts, model=row["model"])
         if point.setting.examples is not None
     ]
     theirs = [({"length": row["length"], "cut": float(row["cut"])}, row)
               for row in published("table_8")]  # fmt: skip
-    return _by_benchmark(theirs, ours, lengths=True) if ours else None
+    return _by_benchmark(theirs, ours, lengths=True)
 
 
-def table_14(facts: AllFacts) -> pd.DataFrame | None:
+def table_14(facts: AllFacts) -> pd.DataFrame:
     """Class-conditional control: a prompt that asks for short or long thinking."""
     ours = [
         ({"prompt": one.setting.asked}, one) for one in points(facts, method="class-conditional")
     ]
     theirs = [({"prompt": row["prompt"]}, row) for row in published("table_14")]
-    return _by_benchmark(theirs, ours, lengths=True) if ours else None
+    return _by_benchmark(theirs, ours, lengths=True)
 
 
-def conditional(method: str) -> Callable[[AllFacts], pd.DataFrame | None]:
+def conditional(method: str) -> Callable[[AllFacts], pd.DataFrame]:
     """Tables 12 and 13: what was asked for, and what came, a row for each run of the method.
 
     A dash stands for what the paper does not print.
     """
 
-    def table(facts: AllFacts) -> pd.DataFrame | None:
+    def table(facts: AllFacts) -> pd.DataFrame:
         ours = [one for one in points(facts) if one.setting.method.startswith(method)]
         counted = sorted({name for one in ours for name in one.means})
         rows: list[dict[str, Any]] = [
@@ -345,21 +308,13 @@ def conditional(method: str) -> Callable[[AllFacts], pd.DataFrame | None]:
             for row in published("table_12" if method.startswith("token") else "table_13")
         ]
         rows += [
-            {
-                "origin": "measured",
-                "method": one.setting.method,
-                "benchmark": one.benchmark,
-                "asked": one.setting.asked,
-                "thinking tokens": one.thinking_tokens,
-                **one.means,
-                "accuracy": one,
-            }
+            {**_measured(one), "thinking tokens": one.thinking_tokens, **one.means, "accuracy": one}
             for one in ours
         ]
         lengths = ("thinking tokens", *counted)
         columns = ["origin", "method", "benchmark", "asked", *lengths, "accuracy"]
         cells = [[_cell(row.get(name)) for name in columns] for row in rows]
-        return pd.DataFrame(cells, columns=columns) if ours else None
+        return pd.DataFrame(cells, columns=columns)
 
     return table
 
@@ -367,22 +322,17 @@ def conditional(method: str) -> Callable[[AllFacts], pd.DataFrame | None]:
 # What single chapters know ------------------------------------------------------------
 
 
-def domains(facts: AllFacts) -> pd.DataFrame | None:
+def domains(facts: AllFacts) -> pd.DataFrame:
     """Figure 2, left: questions per domain in the selected set."""
-    ours = facts.get("04", {}).get("table_6")
-    if not ours:
-        return None
+    ours = facts["04"]["table_6"]
     rows = [{"origin": "published", **row} for row in published("figure_2_domains")]
     rows += [{"origin": "measured", "title": row["title"], "n": int(row["n"])} for row in ours]
     return pd.DataFrame(rows)
 
 
-def lengths(facts: AllFacts) -> pd.DataFrame | None:
+def lengths(facts: AllFacts) -> pd.DataFrame:
     """Histogram of thinking lengths: the paper's traces (its selected 1,000) and ours."""
-    ours = facts.get("02", {}).get("lengths")
-    if not ours:
-        return None
-    rows = []
+    rows, ours = [], facts["02"]["lengths"]
     for origin, hist in (("published", published("lengths")["gemini"]), ("measured", ours)):
         edges = hist["bins"]
         rows += [
@@ -392,12 +342,9 @@ def lengths(facts: AllFacts) -> pd.DataFrame | None:
     return pd.DataFrame(rows)
 
 
-def funnel(facts: AllFacts) -> pd.DataFrame | None:
+def funnel(facts: AllFacts) -> pd.DataFrame:
     """Questions left after every step, with the share of those collected."""
-    ours = facts.get("03", {}).get("funnel")
-    if not ours:
-        return None
-    table = pd.DataFrame(ours)
+    table = pd.DataFrame(facts["03"]["funnel"])
     for column in ("published", "n"):
         if column in table:
             counts = pd.to_numeric(table[column], errors="coerce")
@@ -405,10 +352,9 @@ def funnel(facts: AllFacts) -> pd.DataFrame | None:
     return table
 
 
-def loss(facts: AllFacts) -> pd.DataFrame | None:
+def loss(facts: AllFacts) -> pd.DataFrame:
     """Training loss per optimizer step."""
-    ours = facts.get("05", {}).get("loss")
-    return pd.DataFrame(ours) if ours else None
+    return pd.DataFrame(facts["05"]["loss"])
 
 
 # Parts --------------------------------------------------------------------------------
@@ -435,34 +381,21 @@ def _room(point: Point) -> float:
     return float("inf") if point.setting.budget is None else point.setting.budget
 
 
-def _ends(point: Estimate) -> dict[str, Any]:
+def _measured(point: Point) -> dict[str, Any]:
+    """All that is known of a point, by the names of columns."""
     low, high = point.ci95 or (None, None)
-    return {"value": point.value, "low": low, "high": high}
+    return {"origin": "measured", **dict(point.setting), **dict(point), "low": low, "high": high}
 
 
 def _printed(benchmark: str, point: dict[str, Any]) -> dict[str, Any]:
     """The paper prints no intervals for its figures: Wilson's, from the counts."""
     low, high = metrics.wilson(round(point["value"] * point["n"] / 100), point["n"])
-    own = {name: point[name] for name in _CURVE if name in point}
-    return {"origin": "published", "benchmark": benchmark, **own, "low": low, "high": high}
+    return {"origin": "published", "benchmark": benchmark, **point, "low": low, "high": high}
 
 
 def _curve(theirs: list[dict[str, Any]], ours: Iterable[Point]) -> pd.DataFrame:
-    rows = theirs + [
-        {
-            "origin": "measured",
-            "benchmark": point.benchmark,
-            "budget": point.setting.budget,
-            "waits": point.setting.waits,
-            "thinking_tokens": point.thinking_tokens,
-            "n": point.n,
-            **_ends(point),
-        }
-        for point in _grouped(ours)
-    ]
-    return pd.DataFrame(rows, columns=_CURVE).astype(
-        dict.fromkeys(("budget", "waits", "n"), "Int64")
-    )
+    table = pd.DataFrame(theirs + [_measured(point) for point in _grouped(ours)], columns=_CURVE)
+    return table.astype(dict.fromkeys(("budget", "waits", "n"), "Int64"))
 
 
 def _by_benchmark(
@@ -490,12 +423,13 @@ def _by_benchmark(
             raise RunError(f"{what} was measured twice on {point.benchmark}: keep one of the facts")
         row[heading] = _cell(point)
         if lengths:
-            row[f"{heading} tokens"] = _interval(point.thinking_tokens, point.thinking_ci95)
+            row[f"{heading} tokens"] = interval(point.thinking_tokens, point.thinking_ci95)
     names = [name for name in next(iter(rows.values())) if name not in judged]
     return pd.DataFrame(rows.values(), columns=[*names, *judged]).map(_cell)
 
 
-def _interval(value: float | None, ends: tuple[float, float] | None) -> str:
+def interval(value: float | None, ends: Sequence[float] | None = None) -> str:
+    """`46.7 [41.1, 52.3]`, without the ends where there are none; a dash for no number."""
     if value is None:
         return "–"
     return f"{value:.1f}" + (f" [{ends[0]:.1f}, {ends[1]:.1f}]" if ends else "")
@@ -504,7 +438,7 @@ def _interval(value: float | None, ends: tuple[float, float] | None) -> str:
 def _cell(value: Any) -> Any:
     """A number as a reader wants it: one decimal, and its interval if it has one."""
     if isinstance(value, Estimate):
-        return _interval(value.value, value.ci95)
+        return interval(value.value, value.ci95)
     if value is None or (isinstance(value, float) and pd.isna(value)):
         return "–"
     return f"{value:.1f}" if isinstance(value, float) else value

@@ -18,15 +18,9 @@ def table(run: Path) -> str:
         status = read_json(file)
         took = status.get("seconds")
         total += took or 0
-        rows.append(
-            (
-                file.stem,
-                duration(took),
-                str(status.get("device", "–")),
-                str(status.get("date", "–"))[:10],
-                ", ".join(f"{k} {v}" for k, v in status.get("versions", {}).items()) or "–",
-            )
-        )
+        device, day = str(status.get("device", "–")), str(status.get("date", "–"))[:10]
+        versions = ", ".join(f"{k} {v}" for k, v in status.get("versions", {}).items())
+        rows.append((file.stem, duration(took), device, day, versions or "–"))
     rows.append(("**all**", f"**{duration(total)}**", "", "", ""))
     head = ("Chapter", "Time", "Device", "Date", "Versions")
     return tables.markdown(head, rows, right=("Time",))

@@ -25,7 +25,7 @@ from s1lib.decoding.record import grade_record, to_table
 from s1lib.evaluation import examine, runs
 from s1lib.filtering import overlong
 from s1lib.methods.rejection import halves
-from s1lib.profile import Profile, load_profile
+from s1lib.profile import Profile, add_profile, load_profile
 from s1lib.results import FORCING, PLAIN, Facts, Run, Setting, pick
 from s1lib.selection import training_set
 from s1lib.training.launch import launch
@@ -201,16 +201,14 @@ def ledgers(rows: list[dict[str, Any]], folder: Path = FOLDER) -> str:
 
 
 def _verdict(row: dict[str, Any]) -> str:
-    low, high = row["ci95"] or (None, None)
-    interval = "" if low is None else f" [{low:.1f}, {high:.1f}]"
-    measured = "" if row["measured"] is None else f": {row['measured']:.1f}{interval}"
+    value = row["measured"]
+    measured = "" if value is None else f": {tables.interval(value, row['ci95'])}"
     return f"{row['verdict']}{measured}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("worlds", nargs="*", metavar="world", help=f"of {', '.join(WORLDS)}")
-    parser.add_argument("--profile", default="laptop")
-    parser.add_argument("--run", default="", help="run folder with chapters 01 to 04")
+    add_profile(parser)
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the results go")
 
 
@@ -218,9 +216,8 @@ def main(args: argparse.Namespace) -> None:
     for name in args.worlds or WORLDS:
         if name not in WORLDS:
             raise RunError(f"there is no world {name!r}: use {', '.join(WORLDS)}")
-        if not (args.folder / f"{name}.json").is_file():
-            write_json(
-                args.folder / f"{name}.json", measure(load_profile(args.profile, args.run), name)
-            )
+        file = args.folder / f"{name}.json"
+        if not file.is_file():
+            write_json(file, measure(load_profile(args.profile, args.run), name))
         print(name, "is measured", flush=True)
     print(table(args.folder).to_string(index=False))

@@ -51,12 +51,6 @@ def test_a_run_without_a_ledger_leaves_the_readme_alone(book, capsys):
     assert README.read_text() == before
 
 
-def test_the_ledger_can_be_printed_alone(book, capsys):
-    README.write_text("nothing to fill")
-    assert main(["readme", "--print", str(REFERENCE)]) == 0
-    assert "| C12 |" in capsys.readouterr().out
-
-
 def test_only_what_stands_between_the_markers_changes():
     text = "a <!-- x: start -->\nold<!-- x: stop --> b <!-- y: start --><!-- y: stop -->"
     once = filled(text, {"x": "new\n"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
 import random
@@ -18,7 +19,7 @@ from s1lib.artifacts import RunError
 from s1lib.world import corpus
 from s1lib.world.families import FAMILIES, is_held_out, kind, make_problem, rebuild
 from s1lib.world.pen import Pen
-from s1lib.world.pretrain import WEIGHTS, WINDOW, load_tokenizer
+from s1lib.world.pretrain import WEIGHTS, WINDOW, add_arguments, load_tokenizer
 from s1lib.world.sources import BENCHMARKS, SOURCES, benchmark, rows
 from s1lib.world.teacher import TEACHER, compare, look, misread, solve, think
 
@@ -268,6 +269,13 @@ def test_the_tokenizer_gives_back_what_it_is_given_and_spells_numbers() -> None:
 def test_models_that_go_on_get_the_window_of_today_beside_their_tokenizer() -> None:
     """The shipped tokenizer was made for a window of 1,024 tokens, and said so once more."""
     assert load_tokenizer(WEIGHTS).model_max_length == WINDOW
+
+
+def test_pretraining_can_be_asked_for_without_a_name() -> None:
+    """Python 3.11 refused the command that the book names: its default was no choice."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    assert [parser.parse_args(words).model for words in ([], ["small"])] == [None, "small"]
 
 
 def test_an_unknown_source_is_told_the_known_ones() -> None:

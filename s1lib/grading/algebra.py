@@ -10,11 +10,12 @@ Run only in the guarded process of `s1lib.grading.parser`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import sympy
 from sympy import MatrixBase, Rational
+from sympy.core.logic import fuzzy_and, fuzzy_or
 
 from s1lib.grading.reading import (
     CONDITIONS,
@@ -67,9 +68,9 @@ def _equal_words(a: Any, b: Any) -> bool | None:
 def _equal_equations(a: Any, b: Any) -> bool | None:
     """`x = 5` is 5, and two equations are the same if one is a multiple of the other."""
     if isinstance(a, Equation) and a.name == r"\approx":
-        return _any(equal(side, b) for side in (a.left, a.right))
+        return fuzzy_or(equal(side, b) for side in (a.left, a.right))
     if isinstance(b, Equation) and b.name == r"\approx":
-        return _any(equal(a, side) for side in (b.left, b.right))
+        return fuzzy_or(equal(a, side) for side in (b.left, b.right))
     if not isinstance(b, Equation):
         return equal(a.right, b)
     if not isinstance(a, Equation):
@@ -120,7 +121,7 @@ def _equal_bare(a: Any, b: Any) -> bool | None:
     meant = [measure.value]
     if measure.factor in (PERCENT, DEGREE):
         meant.append(_product(measure))
-    return _any(equal(value, b) if measure is a else equal(a, value) for value in meant)
+    return fuzzy_or(equal(value, b) if measure is a else equal(a, value) for value in meant)
 
 
 def _product(measure: Measure) -> Any:
@@ -145,7 +146,7 @@ def _equal_many(a: Any, b: Any) -> bool | None:
     ends = {(many.opens, many.closes) for many in (a, b) if many.opens}
     if len(ends) > 1 and len(a.parts) == 2:  # the ends of an interval
         return False
-    return _all(equal(x, y) for x, y in zip(a.parts, b.parts, strict=True))
+    return fuzzy_and(equal(x, y) for x, y in zip(a.parts, b.parts, strict=True))
 
 
 def _equal_in_any_order(a: Many, b: Many) -> bool | None:
@@ -166,7 +167,7 @@ def _equal_matrices(a: Any, b: Any) -> bool | None:
     if isinstance(a, MatrixBase) and isinstance(b, MatrixBase):
         if a.shape != b.shape:
             return False
-        return _all(_equal_expressions(x, y) for x, y in zip(a, b, strict=True))
+        return fuzzy_and(_equal_expressions(x, y) for x, y in zip(a, b, strict=True))
     matrix, other = (a, b) if isinstance(a, MatrixBase) else (b, a)
     if not isinstance(other, Many) or other.opens != "(" or 1 not in matrix.shape:
         return False
@@ -257,15 +258,3 @@ def _differ(a: Any, b: Any) -> bool:
     if not all(side.is_number and side.is_finite for side in (x, y)):
         return False
     return bool(abs(x - y) > (abs(x) + abs(y)) * Rational(1, 10 ** (_FIGURES - 8)))
-
-
-def _all(verdicts: Iterable[bool | None]) -> bool | None:
-    """True if all are; False if one is not; else undecided."""
-    found = set(verdicts)
-    return False if False in found else None if None in found else True
-
-
-def _any(verdicts: Iterable[bool | None]) -> bool | None:
-    """True if one is; undecided if one may be."""
-    found = set(verdicts)
-    return True if True in found else None if None in found else False

@@ -61,8 +61,10 @@ async def collect(run: Run, provider: BatchProvider) -> None:
         waiting = open_batches
         if waiting:
             await run.sleep(run.settings.poll)
-    for batch in [batch for batch in waiting if not batch.sent]:
-        _drop(run, batch, "not sent")
+    for batch in [batch for batch in waiting if not batch.sent]:  # give back what was reserved
+        for call, _ in run.store.flying(batch.label).values():
+            run.store.settle(call, 0.0, "not sent")
+        run.store.end_batch(batch.label)
         waiting.remove(batch)
     if waiting:
         print(f"{len(waiting)} batches are still being worked on: run again to collect them")
@@ -153,13 +155,6 @@ async def _arrived(run: Run, provider: BatchProvider, batch: Batch) -> bool:
         return False
     run.store.name_batch(batch.label, batch.remote)
     return True
-
-
-def _drop(run: Run, batch: Batch, why: str) -> None:
-    """Give back what was reserved for a batch that the provider has not got."""
-    for call, _ in run.store.flying(batch.label).values():
-        run.store.settle(call, 0.0, why)
-    run.store.end_batch(batch.label)
 
 
 async def _steady(run: Run, act: Callable[[], Awaitable[T]]) -> T | None:

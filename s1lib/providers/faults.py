@@ -135,12 +135,10 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
 
     `retry-after-ms` is finer, where a server sends it.
     """
-    fine = headers.get("retry-after-ms", "").strip()
-    if re.fullmatch(r"\d+(\.\d+)?", fine):
-        return float(fine) / 1000
-    text = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d+(\.\d+)?", text):
-        return float(text)
+    for name, parts in (("retry-after-ms", 1000), ("retry-after", 1)):
+        text = headers.get(name, "").strip()
+        if re.fullmatch(r"\d+(\.\d+)?", text):
+            return float(text) / parts
     try:
         then = parsedate_to_datetime(text)
     except ValueError:

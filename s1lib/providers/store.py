@@ -109,11 +109,8 @@ class Store:
 
     def get(self, keys: Iterable[str]) -> dict[str, Any]:
         """The stored replies among `keys` (decoded JSON)."""
-        found = {}
-        for key in set(keys):
-            for (reply,) in self._rows("SELECT reply FROM answers WHERE key=?", key):
-                found[key] = json.loads(reply)
-        return found
+        query = "SELECT key, reply FROM answers WHERE key IN (SELECT value FROM json_each(?))"
+        return {key: json.loads(text) for key, text in self._rows(query, json.dumps(list(keys)))}
 
     def put(self, replies: dict[str, Any]) -> None:
         """Store free replies (JSON values), all or none. The first stored answer stays."""
@@ -264,15 +261,9 @@ class Store:
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
         """All that is within, or nothing."""
-        with self._errors():
+        with self._errors(), self._db:  # which commits, or rolls back what still can be
             self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:  # a full disk has rolled back already
-                    self._db.execute("ROLLBACK")
-                raise
+            yield
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:

@@ -41,8 +41,7 @@ def share_out(total: int, names: Sequence[str]) -> dict[str, int]:
 def names(book: Profile) -> list[str]:
     """Names of the sources of a profile, in the table's order. Raises `RunError` if unknown."""
     wanted = book.questions.sources or tuple(SOURCES)
-    unknown = [name for name in wanted if name not in SOURCES]
-    if unknown:
+    if unknown := [name for name in wanted if name not in SOURCES]:
         raise RunError(
             f"questions.sources names {unknown[0]!r}, which is no source: "
             f"use some of {', '.join(SOURCES)}"
@@ -62,13 +61,11 @@ def collect(book: Profile, load: Loader | None = None) -> pd.DataFrame:
         shares = share_out(book.questions.pool, names(book))
         rows = [row for name, n in shares.items() for row in world.rows(name, n, book.seed)]
         return pd.DataFrame(rows)
-    load = load or _loader(book)
+    load, wanted = load or _loader(book), names(book)
     if book.questions.origin == "published":
-        wanted = names(book)
         rows = [row for row in released(load) if row["flaw"] or row["source"] in wanted]
         traced = ["attempt", "thinking_trajectories"]  # those are chapter 02's
         return pd.DataFrame(rows[: book.questions.pool]).drop(columns=traced)
-    wanted = names(book)
     trial = book.questions.pool < sum(SOURCES[name].published for name in wanted)
     first = share_out(book.questions.pool, wanted) if trial else {}
     tables = [from_hub(SOURCES[name], load)[: first.get(name)] for name in wanted]
@@ -108,8 +105,7 @@ def benchmarks(book: Profile, load: Loader | None = None) -> pd.DataFrame:
     else:
         load = load or _loader(book)
         table = {item.name: item for item in BENCHMARKS if item.scored and item.source != WORLD}
-        unknown = [name for name in book.questions.benchmarks if name not in table]
-        if unknown:
+        if unknown := [name for name in book.questions.benchmarks if name not in table]:
             raise RunError(f"questions.benchmarks names {unknown[0]!r}: use {', '.join(table)}")
         items = [table[name] for name in book.questions.benchmarks]
         rows = [row for item in items for row in _read(book, item, load, problem_rows)]

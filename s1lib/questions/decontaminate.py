@@ -153,16 +153,10 @@ def _cross_source(
 
 def _shared_ids(values: np.ndarray) -> tuple[np.ndarray, int]:
     """Number the values that occur more than once from 0; -1 for the rest."""
-    order = np.argsort(values)
-    ordered = values[order]
-    new = np.ones(len(values), dtype=bool)
-    new[1:] = ordered[1:] != ordered[:-1]
-    again = ~new
-    again[:-1] |= ~new[1:]
-    ids = np.full(len(values), -1, dtype=np.int64)
-    numbers = np.cumsum(new & again) - 1
-    ids[order[again]] = numbers[again]
-    return ids, int((new & again).sum())
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    again = counts > 1
+    numbers = np.where(again, np.cumsum(again) - 1, -1)
+    return numbers[places], int(again.sum())
 
 
 def _matches(

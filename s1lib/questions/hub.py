@@ -158,21 +158,14 @@ def problems(item: Benchmark, load: Loader) -> Iterator[Row]:
 def problem_rows(item: Benchmark, load: Loader) -> list[dict[str, Any]]:
     """The problems of a scored benchmark in the evaluation layout (GPQA options as `A) ..`)."""
     rows = []
+    same = {"benchmark": item.name, "answer_type": item.answer_type, "metadata": {}}
     for row in problems(item, load):
         question, answer = row[item.question], row[item.answer] if item.answer else ""
         if item.answer_type == "choice":
             bare, options, answer = choices(row)
             listed = "\n".join(f"{k}) {text}" for k, text in zip("ABCD", options, strict=True))
             question = f"{bare}\n\n{listed}"
-        rows.append(
-            {
-                "benchmark": item.name,
-                "question": question,
-                "answer": answer,
-                "answer_type": item.answer_type,
-                "metadata": {},
-            }
-        )
+        rows.append({**same, "question": question, "answer": answer})
     return rows
 
 

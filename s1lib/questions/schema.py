@@ -36,11 +36,10 @@ def validate(rows: Iterable[Mapping[str, Any]]) -> tuple[pd.DataFrame, pd.DataFr
     for a row that lacks a column or has an unknown `cot_type`: the source changed.
     """
     kept: list[dict[str, Any]] = []
-    rejected: list[dict[str, str]] = []
+    rejected: list[tuple[str, str, str]] = []
     seen: set[str] = set()
     for number, row in enumerate(rows):
-        missing = {"question", "cot_type", "source_type", "source"} - row.keys()
-        if missing:
+        if missing := {"question", "cot_type", "source_type", "source"} - row.keys():
             raise RunError(
                 f"row {number} of {row.get('source', 'a source')} has no "
                 f"{', '.join(sorted(missing))}: mend its transform in s1lib/questions/sources.py"
@@ -51,35 +50,25 @@ def validate(rows: Iterable[Mapping[str, Any]]) -> tuple[pd.DataFrame, pd.DataFr
                 f"use one of {', '.join(COT_TYPES)}"
             )
         question = _decode(row["question"])
-        reason = _text(row.get("flaw")) or _reject(question, seen)
-        if reason:
-            shown = question if question is not None else repr(row["question"])
-            rejected.append(
-                {
-                    "source": row["source"],
-                    "reason": reason,
-                    "question": shown[:200].encode("utf-8", "replace").decode(),
-                }
-            )
+        if reason := _text(row.get("flaw")) or _reject(question, seen):
+            shown = repr(row["question"]) if question is None else question
+            shown = shown[:200].encode("utf-8", "replace").decode()
+            rejected.append((row["source"], reason, shown))
             continue
         assert question is not None
         seen.add(question)
         kept.append(
             {
+                **row,
                 "id": question_id(question),
                 "question": question,
                 "solution": _text(row.get("solution")),
                 "answer": _text(row.get("answer")),
-                "cot_type": row["cot_type"],
-                "source_type": row["source_type"],
-                "source": row["source"],
                 "metadata": metadata_text(row.get("metadata")),
             }
         )
-    return (
-        pd.DataFrame(kept, columns=list(COLUMNS)),
-        pd.DataFrame(rejected, columns=["source", "reason", "question"]),
-    )
+    reasons = ["source", "reason", "question"]
+    return pd.DataFrame(kept, columns=list(COLUMNS)), pd.DataFrame(rejected, columns=reasons)
 
 
 def metadata_text(value: Any) -> str:

@@ -70,14 +70,21 @@ class Source:
 
 
 def _copy(
-    question: str, solution: str | None, answer: str | None = None, strip: bool = False
+    question: str,
+    solution: str | None,
+    answer: str = "",
+    strip: bool = False,
+    cot: Callable[[Row], str] | None = None,
 ) -> Callable[[Row, Part], dict[str, Any]]:
+    """Cells as they are, of a list the first; `cot` where a source has several kinds of thought."""
+
     def transform(row: Row, part: Part) -> dict[str, Any]:
-        return {
+        cells = {
             "question": row[question].strip() if strip else row[question],
-            "solution": row[solution] if solution else None,
-            "answer": row[answer] if answer else None,
+            "solution": _first(row[solution]) if solution else None,
+            "answer": _first(row.get(answer)),
         }
+        return {**cells, "cot_type": cot(row)} if cot else cells
 
     return transform
 
@@ -89,16 +96,6 @@ def _first(value: Any) -> Any:
     return value
 
 
-def _olympic_arena(row: Row, part: Part) -> dict[str, Any]:
-    kinds = {"Math": "math", "CS": "coding"}
-    return {
-        "question": row["problem"],
-        "solution": row["solution"],
-        "answer": row.get("answer"),
-        "cot_type": kinds.get(row["subject"], "science"),
-    }
-
-
 def _sci_eval(row: Row, part: Part) -> dict[str, Any]:
     question = row["question"].split("\n\nAnswer:")[0]
     for thing in ("solvent", "ligand", "reactant"):
@@ -108,23 +105,6 @@ def _sci_eval(row: Row, part: Part) -> dict[str, Any]:
         "solution": _first(row["answer"]),
         "answer": _first(row["answer"]),
         "cot_type": "health science" if row["task_name"] in ("MedQA", "PubMedQA") else "science",
-    }
-
-
-def _olympiad_bench(row: Row, part: Part) -> dict[str, Any]:
-    return {
-        "question": row["question"],
-        "solution": _first(row["solution"]),
-        "answer": _first(row.get("final_answer")),
-    }
-
-
-def _jee_bench(row: Row, part: Part) -> dict[str, Any]:
-    return {
-        "question": row["question"],
-        "solution": row["gold"],
-        "answer": row["gold"],
-        "cot_type": "science" if row["subject"] == "chem" else "math",
     }
 
 
@@ -204,7 +184,8 @@ _TABLE = (
         "OlympicArena", "GAIR/OlympicArena",
         tuple(Part(subject, ("test", "val")) for subject in _ARENA),
         {"problem": str, "solution": object, "subject": str, "language": str, "modality": str},
-        _olympic_arena,
+        _copy("problem", "solution", "answer",
+              cot=lambda row: {"Math": "math", "CS": "coding"}.get(row["subject"], "science")),
         "science", "text", 4_250, ("subject",),
         keep=lambda row, part: row["language"] == "EN" and row["modality"] == "text-only",
         why="test rows have no solution, so quality filtering drops nearly all of them",
@@ -240,12 +221,15 @@ _TABLE = (
     Source(
         "OlympiadBench", "Hothan/OlympiadBench", tuple(Part(name) for name in _OLYMPIADS),
         {"question": str, "solution": object, "question_type": str, "subject": str},
-        _olympiad_bench, "math", "text", 896, ("question_type", "subject"),
+        _copy("question", "solution", "final_answer"),
+        "math", "text", 896, ("question_type", "subject"),
         why="the context of a question is left out, as in the reference",
     ),
     Source(
         "JEEBench", "daman1209arora/jeebench", (Part(splits=("test",)),),
-        {"question": str, "gold": object, "subject": str}, _jee_bench,
+        {"question": str, "gold": object, "subject": str},
+        _copy("question", "gold", "gold",
+              cot=lambda row: "science" if row["subject"] == "chem" else "math"),
         "math", "choice", 515, ("subject",),
     ),
     Source(

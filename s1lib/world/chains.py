@@ -11,17 +11,12 @@ from s1lib.world.pen import Pen
 class Account(Family):
     msc = "91"
     rule = "Add week by week, or all gains at once less all fees; a fee falls due every few weeks."
+    question = "{s} coins gain {d} a week and lose {f} every {e} weeks: how many after {n} weeks?"
 
     def draw(self, rng: random.Random, n: int) -> Params:
         weeks, gain, every = max(1, n), rng.randint(11, 29), rng.randint(2, 6)
         start, fee = rng.randint(20, 220), rng.randint(3, 9)
         return {"s": start, "d": gain, "f": fee, "e": every, "n": weeks}
-
-    def ask(self, p: Params) -> str:
-        return (
-            f"{p['s']} coins gain {p['d']} a week and lose {p['f']} every {p['e']} weeks: "
-            f"how many after {p['n']} weeks?"
-        )
 
     def slow(self, p: Params, pen: Pen) -> int:
         have = p["s"]
@@ -34,7 +29,7 @@ class Account(Family):
     def fast(self, p: Params, pen: Pen) -> int:
         gains = pen.product(p["n"], p["d"])
         have = pen.plus(p["s"], gains)
-        if p["n"] < p["e"] or not pen.minds():
+        if p["n"] < p["e"] or not pen.minds:
             return have
         fees = pen.product(p["n"] // p["e"], p["f"], f"{p['n'] // p['e']} losses: ")
         return pen.minus(have, fees)
@@ -43,17 +38,12 @@ class Account(Family):
 class Orbit(Family):
     msc = "37"
     rule = "Apply the map again and again, or twice at once."
+    question = "Start with v = {s} and {n} times put {a}v + {b} modulo {m} for v: which v?"
 
     def draw(self, rng: random.Random, n: int) -> Params:
         m = rng.randint(13, 47)
         start, a, b = rng.randint(1, m - 1), rng.randint(2, 4), rng.randint(1, 12)
         return {"s": start, "a": a, "b": b, "m": m, "n": n}
-
-    def ask(self, p: Params) -> str:
-        return (
-            f"Start with v = {p['s']} and {p['n']} times put {p['a']}v + {p['b']} modulo "
-            f"{p['m']} for v: which v?"
-        )
 
     def _apply(self, v: int, a: int, b: int, m: int, label: str, pen: Pen) -> int:
         return pen.below(pen(f"{a} · {v} + {b}", a * v + b, label), m)
@@ -80,13 +70,11 @@ class Orbit(Family):
 class Power(Family):
     msc = "20"
     rule = "Multiply step by step and keep the remainder, or square."
+    question = "What is left when {a} to the power {n} is divided by {m}?"
 
     def draw(self, rng: random.Random, n: int) -> Params:
         m = rng.choice((23, 29, 31, 37, 41, 43, 47))
         return {"a": rng.randint(2, 9), "m": m, "n": n + 1}
-
-    def ask(self, p: Params) -> str:
-        return f"What is left when {p['a']} to the power {p['n']} is divided by {p['m']}?"
 
     def _times(self, v: int, a: int, m: int, label: str, pen: Pen) -> int:
         return pen.below(pen.product(v, a, label), m)
@@ -111,15 +99,11 @@ class Power(Family):
 class Series(Family):
     msc = "40"
     rule = "Add the terms one by one, or take half of (first + last) times their number."
+    question = "Add {s} and each next number {d} larger, {n} in all: what is the sum?"
 
     def draw(self, rng: random.Random, n: int) -> Params:
         d = rng.randint(2, 7 if n < 12 else 3)
         return {"s": rng.randint(3, 30 if n < 12 else 12), "d": d, "n": n + 1}
-
-    def ask(self, p: Params) -> str:
-        return (
-            f"Add {p['s']} and each next number {p['d']} larger, {p['n']} in all: what is the sum?"
-        )
 
     def slow(self, p: Params, pen: Pen) -> int:
         total, term = p["s"], p["s"]
@@ -271,17 +255,12 @@ class Mean(Family):
 class Calendar(Family):
     msc = "85"
     rule = "Go on week by week, or divide the days between by the length of a week."
+    question = "Day {a} is day {k} of a week of {w} days: which day of its week is day {b}?"
 
     def draw(self, rng: random.Random, n: int) -> Params:
         week, first = rng.randint(17, 29), rng.randint(2, 90)
         day, over = rng.randint(1, week), rng.randint(1, week - 1)
         return {"w": week, "a": first, "k": day, "b": first + week * n + over}
-
-    def ask(self, p: Params) -> str:
-        return (
-            f"Day {p['a']} is day {p['k']} of a week of {p['w']} days: "
-            f"which day of its week is day {p['b']}?"
-        )
 
     def slow(self, p: Params, pen: Pen) -> int:
         left = pen.minus(p["b"], p["a"])
@@ -295,7 +274,7 @@ class Calendar(Family):
 
     def _shift(self, p: Params, over: int, pen: Pen) -> int:
         day = pen.plus(p["k"], over)
-        if day > p["w"] and pen.minds():
+        if day > p["w"] and pen.minds:
             day = pen.minus(day, p["w"])
         return day
 
@@ -303,17 +282,15 @@ class Calendar(Family):
 class Row(Family):
     msc = "39"
     rule = "Add both numbers before; after a zero all are multiples of the number before it."
+    question = (
+        "A row begins with {u} and {v}, each next is the sum of both before, "
+        "but number {k} is 0: what is number {n}?"
+    )
 
     def draw(self, rng: random.Random, n: int) -> Params:
         size = min(n + 2, 13)
         zero = rng.randint(max(3, size - 7), max(3, size - 1))
         return {"u": rng.randint(1, 9), "v": rng.randint(1, 9), "k": zero, "n": size}
-
-    def ask(self, p: Params) -> str:
-        return (
-            f"A row begins with {p['u']} and {p['v']}, each next is the sum of both before, "
-            f"but number {p['k']} is 0: what is number {p['n']}?"
-        )
 
     def _until(self, p: Params, n: int, pen: Pen) -> int:
         before, now = p["u"], p["v"]
@@ -343,6 +320,7 @@ class Row(Family):
 class Digits(Family):
     msc = "94"
     rule = "Divide again and again and read the remainders backwards, or take away powers."
+    question = "How is {n} written in base {b}?"
 
     def draw(self, rng: random.Random, n: int) -> Params:
         b = max(2, min(6, rng.randint(2, 6), 12 // n))
@@ -350,9 +328,6 @@ class Digits(Family):
             "b": b,
             "n": rng.randint(b ** min(max(1, n - 1), 9), min(b ** min(max(2, n), 10), 999) - 1),
         }
-
-    def ask(self, p: Params) -> str:
-        return f"How is {p['n']} written in base {p['b']}?"
 
     def slow(self, p: Params, pen: Pen) -> int:
         left, place, value = p["n"], 1, 0
@@ -411,6 +386,7 @@ class Shop(Family):
 class Divisor(Family):
     msc = "13"
     rule = "Take the smaller from the larger until both are equal, or use remainders (Euclid)."
+    question = "What is the greatest number that divides both {a} and {b}?"
 
     def draw(self, rng: random.Random, n: int) -> Params:
         a, b, steps = 1, 1, max(1, n - 1)
@@ -421,9 +397,6 @@ class Divisor(Family):
                 break
         unit = rng.randint(3, max(3, 800 // max(a, b)))
         return {"a": max(a, b) * unit, "b": min(a, b) * unit}
-
-    def ask(self, p: Params) -> str:
-        return f"What is the greatest number that divides both {p['a']} and {p['b']}?"
 
     def slow(self, p: Params, pen: Pen) -> int:
         a, b = p["a"], p["b"]

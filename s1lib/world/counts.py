@@ -12,15 +12,11 @@ from s1lib.world.pen import Pen
 class Dice(Family):
     msc = "60"
     rule = "Go through one die's numbers, or take the largest that fits less the smallest."
+    question = "A die has {n} sides, another {m}: how many rolls do not add up to {s}?"
 
     def draw(self, rng: random.Random, n: int) -> Params:
         sides, other = n + 3, rng.randint(4, 24)
         return {"n": sides, "m": other, "s": rng.randint(4, sides + other - 2)}
-
-    def ask(self, p: Params) -> str:
-        return (
-            f"A die has {p['n']} sides, another {p['m']}: how many rolls do not add up to {p['s']}?"
-        )
 
     def _others(self, p: Params, found: int, pen: Pen) -> int:
         rolls = pen.product(p["n"], p["m"])
@@ -87,17 +83,12 @@ class Ways(Family):
 class Multiples(Family):
     msc = "05"
     rule = "List them, or add both counts and take away those counted twice."
+    question = "How many numbers from 1 to {n} can be divided neither by {a} nor by {b}?"
 
     def draw(self, rng: random.Random, n: int) -> Params:
         a, b = rng.sample(range(3, 13), 2)
         most = max(round(n / (1 / a + 1 / b)), max(a, b) + 1)
         return {"a": a, "b": b, "n": most + rng.randint(0, 4)}
-
-    def ask(self, p: Params) -> str:
-        return (
-            f"How many numbers from 1 to {p['n']} can be divided "
-            f"neither by {p['a']} nor by {p['b']}?"
-        )
 
     def slow(self, p: Params, pen: Pen) -> int:
         found = 0
@@ -114,7 +105,7 @@ class Multiples(Family):
         n, both = p["n"], math.lcm(p["a"], p["b"])
         first = pen.over(n, p["a"])
         second = pen.over(n, p["b"])
-        twice = pen.over(n, both) if pen.minds() else 0
+        twice = pen.over(n, both) if pen.minds else 0
         found = pen(f"{first} + {second} - {twice}", first + second - twice)
         return pen.minus(n, found)
 
@@ -122,12 +113,10 @@ class Multiples(Family):
 class Pairs(Family):
     msc = "05"
     rule = "Go girl by girl, or take all pairs less those of boys alone."
+    question = "Of {g} girls and {b} boys, how many pairs have at least one girl?"
 
     def draw(self, rng: random.Random, n: int) -> Params:
         return {"g": min(n + 1, 20), "b": rng.randint(2, 31 - min(n + 1, 20))}
-
-    def ask(self, p: Params) -> str:
-        return f"Of {p['g']} girls and {p['b']} boys, how many pairs have at least one girl?"
 
     def slow(self, p: Params, pen: Pen) -> int:
         total = 0
@@ -140,7 +129,7 @@ class Pairs(Family):
         everyone = p["g"] + p["b"]
         twice = pen.product(everyone, everyone - 1)
         total = pen.over(twice, 2)
-        if not pen.minds():
+        if not pen.minds:
             return total
         boys = pen(f"{p['b']} · {p['b'] - 1} / 2", p["b"] * (p["b"] - 1) // 2)
         return pen.minus(total, boys)

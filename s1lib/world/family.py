@@ -15,12 +15,14 @@ class Family:
 
     `slow` goes step by step; `fast` sees a shortcut, which takes fewer lines or harder sums, and
     now and then a condition that must be minded. `draw` picks parameters for which the slow way
-    takes about `n` lines. `msc` is the subject, `rule` how to solve it, for a reader.
-    Every subclass is a family; its name is the class's in lower case.
+    takes about `n` lines, and `question` has a place for each of them. `msc` is the subject, `rule`
+    how to solve it, for a reader. Every subclass is a family; its name is the class's in lower
+    case.
     """
 
     msc: ClassVar[str]
     rule: ClassVar[str]
+    question: ClassVar[str]
     all: ClassVar[dict[str, Family]] = {}
 
     def __init_subclass__(cls) -> None:
@@ -34,7 +36,7 @@ class Family:
         raise NotImplementedError
 
     def ask(self, p: Params) -> str:
-        raise NotImplementedError
+        return self.question.format(**p)
 
     def slow(self, p: Params, pen: Pen) -> int:
         raise NotImplementedError

@@ -12,10 +12,10 @@ Wanted = Callable[[int], bool] | None
 
 
 class Pen:
-    """Lines of one attempt. `hasty` overlooks conditions that are easily forgotten."""
+    """Lines of one attempt, which `minds` conditions that are easily forgotten or is hasty."""
 
     def __init__(self, hasty: bool = False) -> None:
-        self.hasty = hasty
+        self.minds = not hasty
         self.lines: list[str] = []
 
     def say(self, text: str) -> None:
@@ -61,7 +61,3 @@ class Pen:
             return self(f"{a} · {b}", a * b, label, wanted)
         tens, ones = a * (b // 10 * 10), a * (b % 10)
         return self(f"{a} · {b} = {tens} + {ones}", tens + ones, label, wanted)
-
-    def minds(self) -> bool:
-        """Whether a condition that is easily forgotten is thought of."""
-        return not self.hasty

@@ -14,7 +14,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
@@ -90,29 +89,25 @@ def train_tokenizer(seed: int = 0, sample: int = 20_000) -> Qwen2Tokenizer:
     return tokenizer
 
 
-class Stream(IterableDataset[list[np.ndarray]]):
-    """Endless chunks of 256 tokenized documents, one array of ids for each of `lengths`.
+class Stream(IterableDataset[list[torch.Tensor]]):
+    """Endless chunks of 256 tokenized documents, int16 ids for each of the recipe's lengths.
 
     A document goes to the shortest length that holds it; every worker has documents of its own.
     """
 
     def __init__(self, tokenizer: Qwen2Tokenizer, recipe: Recipe) -> None:
-        self.tokenizer, self.recipe, self.lengths = tokenizer, recipe, recipe.lengths
+        self.tokenizer, self.recipe = tokenizer, recipe
 
-    def __iter__(self) -> Iterator[list[np.ndarray]]:
-        worker = get_worker_info()
+    def __iter__(self) -> Iterator[list[torch.Tensor]]:
+        worker, lengths = get_worker_info(), self.recipe.lengths
         seed = f"{self.recipe.seed + 1}/{worker.id if worker else 0}"
         stream = documents(seed, self.recipe.ways)
         while True:
             texts = list(islice(stream, 256))
-            parts: dict[int, list[int]] = {length: [] for length in self.lengths}
+            parts: dict[int, list[int]] = {length: [] for length in lengths}
             for ids in self.tokenizer(texts, add_special_tokens=False)["input_ids"]:
-                parts[next((n for n in self.lengths if len(ids) <= n), self.lengths[-1])] += ids
-            yield [np.array(ids, np.int16) for ids in parts.values()]
-
-
-def as_it_is(chunk: list[np.ndarray]) -> list[np.ndarray]:
-    return chunk
+                parts[next((n for n in lengths if len(ids) <= n), lengths[-1])] += ids
+            yield [torch.tensor(ids, dtype=torch.int16) for ids in parts.values()]
 
 
 def batches(tokenizer: Qwen2Tokenizer, recipe: Recipe) -> Iterator[torch.Tensor]:
@@ -123,14 +118,14 @@ def batches(tokenizer: Qwen2Tokenizer, recipe: Recipe) -> Iterator[torch.Tensor]
     what comes when.
     """
     data = Stream(tokenizer, recipe)
-    chunks = DataLoader(data, batch_size=None, num_workers=recipe.workers, collate_fn=as_it_is)
-    waiting = [np.array([], np.int16) for _ in recipe.lengths]
+    chunks = DataLoader(data, batch_size=None, num_workers=recipe.workers)
+    waiting = [torch.empty(0, dtype=torch.int16) for _ in recipe.lengths]
     for chunk in chunks:
         for k, (length, ids) in enumerate(zip(recipe.lengths, chunk, strict=True)):
-            waiting[k] = np.concatenate([waiting[k], ids])
+            waiting[k] = torch.cat([waiting[k], ids])
             need = recipe.batch // length * (length + 1)
             while len(waiting[k]) >= need:
-                yield torch.from_numpy(waiting[k][:need].astype(np.int64)).view(-1, length + 1)
+                yield waiting[k][:need].long().view(-1, length + 1)
                 waiting[k] = waiting[k][need:]
 
 
@@ -193,10 +188,9 @@ def pretrain(
             optimizer.step()
             optimizer.zero_grad()
         if step % 50 == 0 or step == steps - 1:
-            seconds = time.time() - began
             tokens = (step + 1) * recipe.batch
             log.append({"step": step, "tokens": tokens, "loss": round(loss.item(), 4)})
-            rate = tokens / seconds
+            rate = tokens / (time.time() - began)
             left = (recipe.tokens - tokens) / rate / 60
             said = f"loss {loss:.4f}, {rate:,.0f} tokens/s, {left:.0f} min left"
             print(f"{name} {step}/{steps}: {said}", flush=True)
@@ -235,30 +229,9 @@ def save(
 
 def card(name: str, facts: dict[str, Any]) -> str:
     """The model card, from what `save` recorded."""
-    recipe = facts["recipe"]
-    return f"""---
-license: apache-2.0
-library_name: transformers
----
-# {name}: a base model of the laptop world
-
-{facts["parameters"]:,} parameters in the Qwen2 architecture: {recipe["layers"]} layers, width
-{recipe["hidden"]}, {recipe["heads"]} heads, one key-value head, window {recipe["lengths"][-1]}.
-
-- **Corpus**: `s1lib.world.corpus`, procedural problems answered in a few lines, some of them
-  worked out, few with a second look; {recipe["tokens"]:,} tokens, never repeated; seed
-  {recipe["seed"]}.
-- **Final loss**: {facts["log"][-1]["loss"]} nats per token (curve in `training.json`).
-- **Optimizer**: Muon on matrices at {recipe["muon_rate"]}, AdamW on the rest at
-  {recipe["adam_rate"]}; {recipe["batch"]} tokens a step; linear decay over the last
-  {recipe["decay"]:.0%}.
-- **Hardware**: {facts["device"]}, {facts["minutes"]} minutes, {facts["dtype"]}, torch
-  {facts["torch"]}.
-- **Command**: `{facts["command"]}`{_began(facts)}
-
-It knows nothing but this world: it is a student, a difficulty probe and a base for fine-tuning in
-the book, and of no other use.
-"""
+    text = Path(__file__).with_name("card.md").read_text(encoding="utf-8")
+    window, loss = facts["recipe"]["lengths"][-1], facts["log"][-1]["loss"]
+    return text.format(name=name, window=window, loss=loss, began=_began(facts), **facts)
 
 
 def _began(facts: dict[str, Any]) -> str:
@@ -283,9 +256,7 @@ def load_tokenizer(folder: Path) -> Qwen2Tokenizer:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "models", nargs="*", choices=list(RECIPES), default=list(RECIPES), help="default: both"
-    )
+    parser.add_argument("model", nargs="?", choices=list(RECIPES), help="default: both")
     parser.add_argument("--folder", type=Path, default=WEIGHTS, help="where the models go")
     parser.add_argument("--tokens", type=int, help="tokens to train on, instead of the recipe's")
     parser.add_argument(
@@ -296,7 +267,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_flush_denormal(True)  # subnormals make the backward pass on a CPU ten times slower
-    for name in args.models:
+    for name in [args.model] if args.model else RECIPES:
         recipe = RECIPES[name]
         if args.tokens:
             recipe = replace(recipe, tokens=args.tokens)

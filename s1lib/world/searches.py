@@ -15,20 +15,15 @@ TRIES = 30
 class Colony(Family):
     msc = "92"
     rule = "Add day by day, or divide what is missing by the daily gain; more than is not exactly."
+    question = "A colony of {s} on day {k} grows by {d} a day: on which day has it over {t}?"
 
     def draw(self, rng: random.Random, n: int) -> Params:
         s, d = rng.randint(12, 90), rng.randint(3, 19)
         k, over = rng.randint(11, 70), d * (n - 1) + rng.choice((0, rng.randint(1, d - 1)))
         return {"s": s, "d": d, "k": k, "t": s + over}
 
-    def ask(self, p: Params) -> str:
-        return (
-            f"A colony of {p['s']} on day {p['k']} grows by {p['d']} a day: "
-            f"on which day has it over {p['t']}?"
-        )
-
     def slow(self, p: Params, pen: Pen) -> int:
-        have, enough = p["s"], p["t"] + pen.minds()
+        have, enough = p["s"], p["t"] + pen.minds
         for day in range(p["k"] + 1, p["k"] + TRIES):
             have = pen.plus(have, p["d"], f"{day}) ", lambda v: v >= enough)
             if have >= enough:
@@ -38,29 +33,22 @@ class Colony(Family):
     def fast(self, p: Params, pen: Pen) -> int:
         gap = pen.minus(p["t"], p["s"])
         rest = pen.rest(gap, p["d"])
-        days = gap // p["d"] + 1
-        if rest == 0 and not pen.minds():
-            days -= 1
+        days = gap // p["d"] + (rest > 0 or pen.minds)
         return pen.plus(p["k"], days)
 
 
 class Braking(Family):
     msc = "70"
     rule = "Take away second by second, or divide; below is not exactly."
+    question = "A train at speed {s} in second {k} loses {d} a second: when is it below {t}?"
 
     def draw(self, rng: random.Random, n: int) -> Params:
         d, t = rng.randint(2, 9), rng.randint(5, 60)
         over = d * (n - 1) + rng.choice((0, rng.randint(1, d - 1)))
         return {"s": t + over, "d": d, "k": rng.randint(11, 70), "t": t}
 
-    def ask(self, p: Params) -> str:
-        return (
-            f"A train at speed {p['s']} in second {p['k']} loses {p['d']} a second: "
-            f"when is it below {p['t']}?"
-        )
-
     def slow(self, p: Params, pen: Pen) -> int:
-        speed, enough = p["s"], p["t"] - pen.minds()
+        speed, enough = p["s"], p["t"] - pen.minds
         for second in range(p["k"] + 1, p["k"] + TRIES):
             speed = pen.minus(speed, p["d"], f"{second}) ", lambda v: v <= enough)
             if speed <= enough:
@@ -70,25 +58,19 @@ class Braking(Family):
     def fast(self, p: Params, pen: Pen) -> int:
         gap = pen.minus(p["s"], p["t"])
         rest = pen.rest(gap, p["d"])
-        seconds = gap // p["d"] + 1
-        if rest == 0 and not pen.minds():
-            seconds -= 1
+        seconds = gap // p["d"] + (rest > 0 or pen.minds)
         return pen.plus(p["k"], seconds)
 
 
 class Congruence(Family):
     msc = "11"
     rule = "Try each x, or look for a multiple of the factor among the numbers with that remainder."
+    question = "Which first x over {l} makes {a}x leave {r} when divided by {m}?"
 
     def draw(self, rng: random.Random, n: int) -> Params:
         m = rng.choice([m for m in (11, 13, 17, 19, 23, 29, 31) if m > n])
         a, over = rng.randint(2, 9), rng.randint(2, 40)
         return {"a": a, "m": m, "r": a * (over + n) % m, "l": over}
-
-    def ask(self, p: Params) -> str:
-        return (
-            f"Which first x over {p['l']} makes {p['a']}x leave {p['r']} when divided by {p['m']}?"
-        )
 
     def slow(self, p: Params, pen: Pen) -> int:
         first = p["l"] + 1
@@ -113,18 +95,13 @@ class Congruence(Family):
 class Comets(Family):
     msc = "85"
     rule = "Go in steps of the shorter period and test the longer, or the other way round."
+    question = "Which first day over {l} leaves {i} when divided by {p} and {j} by {q}?"
 
     def draw(self, rng: random.Random, n: int) -> Params:
         p, q, over = rng.randint(3, 6), rng.choice((11, 13, 17, 19, 23)), rng.randint(20, 150)
         i = rng.randrange(p)
         day = over + 1 + (i - over - 1) % p + p * (n - 1)
         return {"p": p, "i": i, "q": q, "j": day % q, "l": over}
-
-    def ask(self, p: Params) -> str:
-        return (
-            f"Which first day over {p['l']} leaves {p['i']} when divided by {p['p']} "
-            f"and {p['j']} by {p['q']}?"
-        )
 
     def _search(self, p: Params, pen: Pen, step: int, i: int, by: int, j: int) -> int:
         day = p["l"] + 1 + (i - p["l"] - 1) % step
@@ -146,16 +123,11 @@ class Comets(Family):
 class Coins(Family):
     msc = "90"
     rule = "Pay with no small coin, one, two ... and test the rest, or begin with the large ones."
+    question = "Paying {c} with coins of {a} and {b}, how many of {b} are there at most?"
 
     def draw(self, rng: random.Random, n: int) -> Params:
         a, b = rng.choice([(3, 11), (4, 9), (4, 13), (5, 12), (6, 11), (5, 9), (6, 13), (3, 13)])
         return {"a": a, "b": b, "c": a * min(n - 1, b - 1) + b * rng.randint(3, 30)}
-
-    def ask(self, p: Params) -> str:
-        return (
-            f"Paying {p['c']} with coins of {p['a']} and {p['b']}, "
-            f"how many of {p['b']} are there at most?"
-        )
 
     def slow(self, p: Params, pen: Pen) -> int:
         left = p["c"]
@@ -210,18 +182,13 @@ class Rectangle(Family):
 class Tickets(Family):
     msc = "15"
     rule = "Try each number of dear tickets, or ask how far all cheap ones fall short."
+    question = "{s} tickets at {a} or {b} cost {c} in all: how many cost {a}?"
 
     def draw(self, rng: random.Random, n: int) -> Params:
         a, b = sorted(rng.sample(range(2, 13), 2))
         x = min(n, 20)
         s = x + rng.randint(2, 25)
         return {"a": a, "b": b, "s": s, "c": b * x + a * (s - x)}
-
-    def ask(self, p: Params) -> str:
-        return (
-            f"{p['s']} tickets at {p['a']} or {p['b']} cost {p['c']} in all: "
-            f"how many cost {p['a']}?"
-        )
 
     def slow(self, p: Params, pen: Pen) -> int:
         cost, more = pen.product(p["s"], p["a"]), p["b"] - p["a"]
@@ -235,23 +202,18 @@ class Tickets(Family):
         cheap = pen.product(p["s"], p["a"])
         short = pen.minus(p["c"], cheap)
         dear = pen.over(short, p["b"] - p["a"])
-        return pen.minus(p["s"], dear) if pen.minds() else dear
+        return pen.minus(p["s"], dear) if pen.minds else dear
 
 
 class Runners(Family):
     msc = "70"
     rule = "Move both second by second, or divide the lead by the difference of speeds."
+    question = "From {p} at speed {u} and from {q} at speed {v}: where do two runners meet?"
 
     def draw(self, rng: random.Random, n: int) -> Params:
         u, q = rng.randint(2, 12), rng.randint(0, 40)
         v = u + rng.randint(1, 6)
         return {"p": q + (v - u) * n, "u": u, "q": q, "v": v}
-
-    def ask(self, p: Params) -> str:
-        return (
-            f"From {p['p']} at speed {p['u']} and from {p['q']} at speed {p['v']}: "
-            f"where do two runners meet?"
-        )
 
     def slow(self, p: Params, pen: Pen) -> int:
         a, b = p["p"], p["q"]
@@ -269,23 +231,21 @@ class Runners(Family):
         faster = p["v"] - p["u"]
         time = pen.over(lead, faster)
         way = pen.product(p["u"], time)
-        return pen.plus(p["p"], way) if pen.minds() else way
+        return pen.plus(p["p"], way) if pen.minds else way
 
 
 class Riddle(Family):
     msc = "03"
     rule = "Go through the numbers with that remainder, or through those with that digit sum."
+    question = (
+        "Which first number over {l} has digits that add up to {s} and leaves {r} when divided "
+        "by {m}?"
+    )
 
     def draw(self, rng: random.Random, n: int) -> Params:
         m, x = rng.choice((4, 5, 7, 8)), rng.randint(10, 99)
         s, r, over = x // 10 + x % 10, x % m, max(9, x - m * n + rng.randint(0, m - 1))
         return {"m": m, "r": r, "s": s, "l": over}
-
-    def ask(self, p: Params) -> str:
-        return (
-            f"Which first number over {p['l']} has digits that add up to {p['s']} "
-            f"and leaves {p['r']} when divided by {p['m']}?"
-        )
 
     def slow(self, p: Params, pen: Pen) -> int:
         x = p["l"] + 1 + (p["r"] - p["l"] - 1) % p["m"]
@@ -308,15 +268,13 @@ class Riddle(Family):
 class Factor(Family):
     msc = "11"
     rule = "Divide by two, three, four ..., or by primes only."
+    question = "What is the greatest divisor of {n} below {n} itself?"
 
     def draw(self, rng: random.Random, n: int) -> Params:
         primes = [d for d in range(2, 100) if all(d % k for k in range(2, d))]
         p = min(primes, key=lambda d: abs(d - n - 1))
         q = rng.choice([d for d in range(p, 500 // p + 1) if all(d % k for k in range(2, p))])
         return {"n": p * q}
-
-    def ask(self, p: Params) -> str:
-        return f"What is the greatest divisor of {p['n']} below {p['n']} itself?"
 
     def _search(self, n: int, pen: Pen, divisors: range | tuple[int, ...]) -> int:
         for d in divisors:

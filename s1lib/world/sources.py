@@ -127,11 +127,8 @@ def benchmark(name: str, n: int, seed: int) -> list[Row]:
 def _draw(rng: random.Random, kind: Source, held_out: bool = False) -> Row:
     problem = make_problem(rng, rng.choice(kind.families), *kind.steps, held_out)
     options = draw_options(problem, rng) if rng.random() < kind.choice else None
-    facts: Row = {
-        "family": problem.family.name,
-        "msc": problem.family.msc,
-        "params": problem.params,
-    }
+    family = problem.family
+    facts: Row = {"family": family.name, "msc": family.msc, "params": problem.params}
     if options:
         facts["options"] = options
     return {

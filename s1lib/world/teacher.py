@@ -109,10 +109,7 @@ def compare(new: str, standing: str, sure: bool) -> tuple[str, str, bool]:
 
 
 def look(
-    problem: Problem,
-    slow: bool,
-    rng: random.Random | None = None,
-    habits: Habits = TEACHER,
+    problem: Problem, slow: bool, rng: random.Random | None = None, habits: Habits = TEACHER
 ) -> tuple[list[str], str]:
     """The lines of one way and the answer that it comes to; exact without a generator."""
     read, hasty = problem.params, False

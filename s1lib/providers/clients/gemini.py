@@ -13,7 +13,8 @@ from s1lib.providers.store import Batch
 if TYPE_CHECKING:
     from google.genai import types
 
-_REFUSED = {"SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "LANGUAGE"}
+_REFUSED = ("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "LANGUAGE", "prompt")
+_STATUS = dict.fromkeys(_REFUSED, "refused") | {"MAX_TOKENS": "cut"}
 _ENDED = {"JOB_STATE_SUCCEEDED", "JOB_STATE_PARTIALLY_SUCCEEDED"}
 _GRPC = {3: "INVALID_ARGUMENT", 5: "NOT_FOUND", 7: "PERMISSION_DENIED", 9: "FAILED_PRECONDITION"}
 _GRPC |= {11: "OUT_OF_RANGE", 16: "UNAUTHENTICATED"}  # any other is worth another try
@@ -123,14 +124,8 @@ def _reply(response: types.GenerateContentResponse) -> Reply:
         finish = f"prompt {feedback.block_reason.name}"
     parts = (candidate and candidate.content and candidate.content.parts) or []
     text = "".join(part.text or "" for part in parts if not part.thought)
-    if finish in _REFUSED or finish.startswith("prompt"):
-        status = "refused"
-    elif finish == "MAX_TOKENS":
-        status = "cut"
-    else:
-        status = "ok" if text.strip() else "empty"
     return Reply(
-        status,
+        _STATUS.get(finish.partition(" ")[0]) or ("ok" if text.strip() else "empty"),
         text=text,
         thinking="".join(part.text or "" for part in parts if part.thought),
         finish=finish,
