@@ -202,6 +202,13 @@ def test_what_measures_is_built_by_hand_and_the_package_agrees(chapter):
     assert measures - agreed == set()
 
 
+def test_chapter_06_loads_no_model_beside_its_decoder():
+    """On a cluster its first cells held 32 billion parameters that a server had already."""
+    (chapter,) = (one for one in BOOK if one.number == "06")
+    taken = set().union(*(imported(cell.source) for cell in code(read(chapter.notebook))))
+    assert "transformers" not in {module for module, _ in taken}
+
+
 @every_notebook
 def test_links_lead_to_files_of_the_book(chapter):
     text = "\n\n".join(cell.source for cell in prose(read(chapter.notebook)))
