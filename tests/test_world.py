@@ -18,7 +18,7 @@ from s1lib.artifacts import RunError
 from s1lib.world import corpus
 from s1lib.world.families import FAMILIES, is_held_out, kind, make_problem, rebuild
 from s1lib.world.pen import Pen
-from s1lib.world.pretrain import WEIGHTS, load_tokenizer
+from s1lib.world.pretrain import WEIGHTS, WINDOW, load_tokenizer
 from s1lib.world.sources import BENCHMARKS, SOURCES, benchmark, rows
 from s1lib.world.teacher import TEACHER, compare, look, misread, solve, think
 
@@ -263,6 +263,11 @@ def test_the_tokenizer_gives_back_what_it_is_given_and_spells_numbers() -> None:
     assert tokenizer.encode("So the answer is 4.\nWait")[:-1] == tokenizer.encode(
         "So the answer is 4.\n"
     )
+
+
+def test_models_that_go_on_get_the_window_of_today_beside_their_tokenizer() -> None:
+    """The shipped tokenizer was made for a window of 1,024 tokens, and said so once more."""
+    assert load_tokenizer(WEIGHTS).model_max_length == WINDOW
 
 
 def test_an_unknown_source_is_told_the_known_ones() -> None:

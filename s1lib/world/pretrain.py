@@ -87,7 +87,6 @@ def train_tokenizer(seed: int = 0, sample: int = 20_000) -> Qwen2Tokenizer:
     tokenizer.add_tokens([HEADER, *PHRASES])
     tokenizer.chat_template = TEMPLATE
     tokenizer.eos_token, tokenizer.pad_token = "<|im_end|>", "<|fim_pad|>"
-    tokenizer.model_max_length = WINDOW
     return tokenizer
 
 
@@ -272,9 +271,15 @@ def _began(facts: dict[str, Any]) -> str:
 
 
 def load_tokenizer(folder: Path) -> Qwen2Tokenizer:
+    """The tokenizer of the models in `folder`, trained if there is none, with today's window.
+
+    One that was trained for a larger window would write that beside models that go on from it.
+    """
     if not (folder / "tokenizer" / "tokenizer.json").is_file():
         train_tokenizer().save_pretrained(folder / "tokenizer")
-    return Qwen2Tokenizer.from_pretrained(folder / "tokenizer")
+    tokenizer = Qwen2Tokenizer.from_pretrained(folder / "tokenizer")
+    tokenizer.model_max_length = WINDOW
+    return tokenizer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
