@@ -74,14 +74,12 @@ def collect(book: Profile, load: Loader | None = None) -> pd.DataFrame:
 
 def traces(book: Profile) -> dict[str, tuple[str, str]]:
     """Thinking and attempt of each question that the authors published, by its id."""
-    rows = (row for row in released(_loader(book)) if not row["flaw"])
-    return {
-        question_id(row["question"]): (
-            "\n".join(row["thinking_trajectories"]),
-            row["attempt"] or "",
-        )
-        for row in rows
-    }
+    found = {}
+    for row in released(_loader(book)):
+        if not row["flaw"]:
+            thinking, attempt = "\n".join(row["thinking_trajectories"]), row["attempt"] or ""
+            found[question_id(row["question"])] = thinking, attempt
+    return found
 
 
 def selected(book: Profile) -> dict[str, bool]:

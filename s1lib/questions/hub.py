@@ -44,8 +44,7 @@ def hub_loader(folder: str = "", pins: Path | None = None) -> Loader:
     def load(hub: str, part: Part) -> list[Row]:
         from datasets import load_dataset
 
-        local = Path(folder) / hub
-        path = str(local) if folder else hub
+        path = str(Path(folder) / hub) if folder else hub
         rows: list[Row] = []
         try:
             revision = None if folder else part.revision
