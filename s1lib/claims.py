@@ -502,7 +502,7 @@ def decide(claim: Claim, facts: AllFacts) -> dict[str, Any]:
     """One row of the ledger: the claim, its decisive piece of evidence, and the verdict."""
     row = {"id": claim.id, "claim": claim.claim, "rule": claim.rule, "built_in": claim.built_in}
     try:
-        found = [_pieces(claim, group, facts) for group in claim.groups]
+        found = [(group.need, _pieces(claim, group, facts)) for group in claim.groups]
     except NotRun as missing:
         numbers = [group.paper(name) for group in claim.groups for name in BENCHMARKS]
         printed, recomputed = next(pair for pair in numbers if pair[0] is not None)
@@ -510,13 +510,12 @@ def decide(claim: Claim, facts: AllFacts) -> dict[str, Any]:
         empty = dict.fromkeys(("measured", "ci95", "n"))
         reason = {"what": "", "of": "", "why": str(missing), "evidence": []}
         return {**row, **paper, **empty, **reason, "verdict": NOT_TESTABLE}
-    needs = [(group.need, part) for group, part in zip(claim.groups, found, strict=True)]
-    deciding = [(need(part), part) for need, part in needs if need]
+    deciding = [(need(part), part) for need, part in found if need]
     met = all(holds for holds, _ in deciding)
     asked = [piece for holds, part in deciding if holds == met for piece in part]
     closest = min([one for one in asked if one.holds == met] or asked, key=_room)
     numbers_of = {key: value for key, value in _plain(closest).items() if key != "holds"}
-    evidence = [_plain(piece) for part in found for piece in part]
+    evidence = [_plain(piece) for _, part in found for piece in part]
     verdict = REPLICATED if met else NOT_REPLICATED
     return {**row, **numbers_of, "verdict": verdict, "why": "", "evidence": evidence}
 

@@ -144,8 +144,8 @@ def composition(kept: pd.DataFrame, removals: pd.DataFrame, origin: str = "hub")
     for source in SOURCES.values():
         against = removals.loc[removals["source"] == source.name, "against"].value_counts()
         gone = ", ".join(f"{n:,} for {name}" for name, n in against.items())
-        said = [source.why] if origin == "hub" and source.why else []
-        why = "; ".join([*said, *([f"removed: {gone}"] if gone else [])])
+        said = (source.why if origin == "hub" else "", f"removed: {gone}" if gone else "")
+        why = "; ".join(filter(None, said))
         rows.append((source.name, counts[source.name], source.published, why))
     shown = pd.DataFrame(rows, columns=["source", "n", "published_n", "why"])
     return shown.sort_values("published_n", ascending=False).reset_index(drop=True)

@@ -143,9 +143,8 @@ def _read(
 def problems(item: Benchmark, load: Loader) -> Iterator[Row]:
     """The rows of a benchmark. Raises `RunError` for one that lacks something: numbers of fewer
     problems would be those of another benchmark."""
-    for number, (row, empty) in enumerate(
-        _read(item.name, item.source, item.part, item.columns, load)
-    ):
+    rows = _read(item.name, item.source, item.part, item.columns, load)
+    for number, (row, empty) in enumerate(rows):
         if empty:
             raise RunError(
                 f"row {number} of {item.name} ({item.source}) has nothing in column {empty}: put a "
