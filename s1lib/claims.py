@@ -506,7 +506,7 @@ def decide(claim: Claim, facts: AllFacts) -> dict[str, Any]:
     own = ("id", "claim", "rule", "built_in", "built_in_part")
     row = {name: getattr(claim, name) for name in own}
     try:
-        found = [_pieces(claim, group, facts) for group in claim.groups]
+        found = [(group.need, _pieces(claim, group, facts)) for group in claim.groups]
     except NotRun as missing:
         numbers = [group.paper(name) for group in claim.groups for name in BENCHMARKS]
         printed, recomputed = next(pair for pair in numbers if pair[0] is not None)
@@ -514,13 +514,12 @@ def decide(claim: Claim, facts: AllFacts) -> dict[str, Any]:
         empty = dict.fromkeys(("measured", "ci95", "n"))
         reason = {"what": "", "of": "", "why": str(missing), "evidence": []}
         return {**row, **paper, **empty, **reason, "verdict": NOT_TESTABLE}
-    needs = [(group.need, part) for group, part in zip(claim.groups, found, strict=True)]
-    deciding = [(need(part), part) for need, part in needs if need]
+    deciding = [(need(part), part) for need, part in found if need]
     met = all(holds for holds, _ in deciding)
     asked = [piece for holds, part in deciding if holds == met for piece in part]
     closest = min([one for one in asked if one.holds == met] or asked, key=_room)
     numbers_of = {key: value for key, value in _plain(closest).items() if key != "holds"}
-    evidence = [_plain(piece) for part in found for piece in part]
+    evidence = [_plain(piece) for _, part in found for piece in part]
     verdict = REPLICATED if met else NOT_REPLICATED
     return {**row, **numbers_of, "verdict": verdict, "why": "", "evidence": evidence}
 

@@ -87,8 +87,7 @@ def measure(book: Profile, n: int = 100, samples: int = 8, tries: int = 64) -> N
     `book.run` holds chapters 01 to 05. Greedy but for the samples, which have temperature 1:
     `samples` for each question, and `tries` for each of the first half of the hardest benchmark's.
     """
-    exams = read_table(book.run / "benchmarks.parquet", made_by="01")
-    tests = development(n, exams)
+    tests = development(n, read_table(book.run / "benchmarks.parquet", made_by="01"))
     s1 = load_decoder((book.run / "models" / "s1").as_posix(), book)
     asked, waits = problems(tests, s1.tokenizer), max(book.evaluation.waits)
     swept = s1.sweep(asked, cells(book.evaluation.budgets, (waits,), Forcing(wait="Wait")))

@@ -238,8 +238,7 @@ def draw_loss(table: pd.DataFrame) -> Figure:
 def colours(names: Iterable[str]) -> dict[str, str]:
     """A colour for each benchmark, the same as for the one of the paper that it stands for."""
     headings = columns(names)
-    own = [heading for heading in headings.values() if heading not in BENCHMARKS]
-    order = [*BENCHMARKS, *own]
+    order = list(dict.fromkeys((*BENCHMARKS, *headings.values())))
     palette = _cycle(len(order))
     return {name: palette[order.index(heading)] for name, heading in headings.items()}
 
@@ -336,8 +335,7 @@ def _log2_tokens(axes: Axes, tokens: pd.Series) -> None:
     import numpy as np
 
     low, high = float(tokens.min()), float(tokens.max())
-    start = 500 if low > 300 else 2 ** int(np.floor(np.log2(max(low, 1))))
-    ticks = [start]
+    ticks = [500 if low > 300 else 2 ** int(np.floor(np.log2(max(low, 1))))]
     while ticks[-1] * 2 <= high * 1.15:
         ticks.append(ticks[-1] * 2)
     step = 1 + (len(ticks) - 1) // 6

@@ -18,9 +18,8 @@ BENCHMARKS = ("AIME24", "MATH500", "GPQA")
 
 
 @cache
-def _numbers() -> dict[str, Any]:
-    text = (resources.files("s1lib") / "published.json").read_text(encoding="utf-8")
-    return json.loads(text)
+def _text() -> str:
+    return (resources.files("s1lib") / "published.json").read_text(encoding="utf-8")
 
 
 def published(name: str) -> Any:
@@ -28,10 +27,10 @@ def published(name: str) -> Any:
 
     Raises `RunError` listing the names there are when `name` is not one of them.
     """
-    numbers = _numbers()
+    numbers = json.loads(_text())
     if name not in numbers:
         raise RunError(f"no published numbers called {name!r}: use one of {', '.join(numbers)}")
-    return json.loads(json.dumps(numbers[name]))
+    return numbers[name]
 
 
 def accuracy(table: str, column: str, **where: Any) -> float:

@@ -391,7 +391,7 @@ def listing(items: Iterable[Typed]) -> pd.DataFrame:
     """Typed numbers as a table to look at, without the columns in which nothing stands."""
     import pandas as pd
 
-    table = pd.DataFrame(map(dict, items)).drop(columns=["dtype", "device", "of"])
+    table = pd.DataFrame(map(dict, items)).drop(columns=["dtype", "device", "of"], errors="ignore")
     table = table.map(lambda value: str(value) if isinstance(value, Setting) else value)
     return table.loc[:, [bool(table[name].map(bool).any()) for name in table]]
 

@@ -179,8 +179,7 @@ def _stage(
     write_text(generated / "run.md", times.about(profile, run))
     write_text(generated / "speed.md", speed.markdown(speed.measured()))
     figures.style()
-    figure = figures.draw_scaling(tables.scaling(facts))
-    figures.save(figure, generated / "figure_1.svg")
+    figures.save(figures.draw_scaling(tables.scaling(facts)), generated / "figure_1.svg")
     toc = yaml.safe_load((stage / "_toc.yml").read_text(encoding="utf-8"))
     write_text(stage / "_toc.yml", yaml.safe_dump(existing(toc, stage), sort_keys=False))
     return decks

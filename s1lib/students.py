@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+
+from jinja2 import Template
 
 from s1lib.run.notebooks import Notebook
 
@@ -16,26 +19,6 @@ _LABELLED = re.compile(r"\n\$\$ \(([\w-]+)\)$", re.MULTILINE)  # the end of an e
 _EQUATION = re.compile(r"\{eq\}`([^`]+)`")
 _CITATION = re.compile(r"\{cite:[pt]\}`([^`]+)`")
 _KEY = re.compile(r"([a-z]+)(\d{4})")  # as in `wilson1927probable`
-
-_HOST = """\
-# A hosted machine (Colab, say) has neither the book nor what came before: fetch and make both.
-import importlib.util
-import os
-import subprocess
-import sys
-
-if importlib.util.find_spec("s1lib") is None:
-    if not os.path.isdir("s1"):
-        subprocess.run(["git", "clone", "--depth", "1", "{repository}", "s1"], check=True)
-    os.chdir("s1")
-    sys.path.insert(0, os.getcwd())
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--editable", ".[book]"]
-    subprocess.run(install, check=True)
-"""
-_BEFORE = """\
-    before = [sys.executable, "-m", "s1lib", "run", "--to", "{number}"]
-    subprocess.run(before, check=True)  # the chapters that this one reads
-"""
 
 
 def for_students(notebook: Notebook) -> Notebook:
@@ -60,8 +43,9 @@ def for_students(notebook: Notebook) -> Notebook:
 def for_a_host(notebook: Notebook, repository: str, before: str) -> Notebook:
     """With a cell behind the title that, where there is no s1lib, clones `repository`, installs it
     and runs the chapters up to number `before` ("" for none). Changed in place."""
-    source = _HOST.format(repository=repository) + _BEFORE.format(number=before) * bool(before)
-    cell = {"cell_type": "code", "id": "host", "metadata": {}, "source": source.rstrip()}
+    template = Path(__file__).with_name("host.jinja").read_text(encoding="utf-8")
+    source = Template(template).render(repository=repository, before=before)
+    cell = {"cell_type": "code", "id": "host", "metadata": {}, "source": source}
     notebook["cells"].insert(1, {**cell, "execution_count": None, "outputs": []})
     return notebook
 

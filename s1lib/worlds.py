@@ -90,8 +90,7 @@ def measure(book: Profile, name: str) -> dict[str, Any]:
     done = grade_record(s1.sweep(exam, cells(book.evaluation.budgets, waits, wait)), exam)
     done += examine(s1, exam, Forcing(waits=two, wait=""))
     base = load_decoder(book.models.base, book)
-    in_text = problems(tests, base.tokenizer, chat=False)
-    done += examine(base, in_text, model="base, in text")
+    done += examine(base, problems(tests, base.tokenizer, chat=False), model="base, in text")
     facts = Facts(book, "worlds", tests)
     found = runs(to_table(done), tests)
     for after, before in comparisons(book, two):

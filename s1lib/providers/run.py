@@ -147,8 +147,7 @@ class Run:
         if failure.action == "refuse":
             self.record(call, request, Reply("refused", finish=failure.why, usage=Usage()), worst)
             return False
-        cost = worst if failure.billed else 0.0
-        self.store.settle(call, cost, outcome, wait=failure.wait)
+        self.store.settle(call, worst if failure.billed else 0.0, outcome, wait=failure.wait)
         if failure.action == "stop":
             self.stop(failure.why)
         elif failure.action == "reject" and not isinstance(request, str):
@@ -174,8 +173,7 @@ class Run:
         for key, (call, why) in self.rejected.items():
             request = self.todo[key]
             if request.kind in self.accepted and said[request.kind, why] == 1:
-                invalid = Reply("invalid", finish=why, usage=Usage())
-                self.record(call, request, invalid, 0.0)
+                self.record(call, request, Reply("invalid", finish=why, usage=Usage()), 0.0)
                 continue
             self._leave(key, why)
             if request.kind not in self.accepted and not self.store.accepted(asdict(request)):

@@ -74,14 +74,12 @@ def collect(book: Profile, load: Loader | None = None) -> pd.DataFrame:
 
 def traces(book: Profile) -> dict[str, tuple[str, str]]:
     """Thinking and attempt of each question that the authors published, by its id."""
-    rows = (row for row in released(_loader(book)) if not row["flaw"])
-    return {
-        question_id(row["question"]): (
-            "\n".join(row["thinking_trajectories"]),
-            row["attempt"] or "",
-        )
-        for row in rows
-    }
+    found = {}
+    for row in released(_loader(book)):
+        if not row["flaw"]:
+            thinking, attempt = "\n".join(row["thinking_trajectories"]), row["attempt"] or ""
+            found[question_id(row["question"])] = thinking, attempt
+    return found
 
 
 def selected(book: Profile) -> dict[str, bool]:
@@ -146,8 +144,8 @@ def composition(kept: pd.DataFrame, removals: pd.DataFrame, origin: str = "hub")
     for source in SOURCES.values():
         against = removals.loc[removals["source"] == source.name, "against"].value_counts()
         gone = ", ".join(f"{n:,} for {name}" for name, n in against.items())
-        said = [source.why] if origin == "hub" and source.why else []
-        why = "; ".join([*said, *([f"removed: {gone}"] if gone else [])])
+        said = (source.why if origin == "hub" else "", f"removed: {gone}" if gone else "")
+        why = "; ".join(filter(None, said))
         rows.append((source.name, counts[source.name], source.published, why))
     shown = pd.DataFrame(rows, columns=["source", "n", "published_n", "why"])
     return shown.sort_values("published_n", ascending=False).reset_index(drop=True)

@@ -44,8 +44,7 @@ def hub_loader(folder: str = "", pins: Path | None = None) -> Loader:
     def load(hub: str, part: Part) -> list[Row]:
         from datasets import load_dataset
 
-        local = Path(folder) / hub
-        path = str(local) if folder else hub
+        path = str(Path(folder) / hub) if folder else hub
         rows: list[Row] = []
         try:
             revision = None if folder else part.revision
@@ -144,9 +143,8 @@ def _read(
 def problems(item: Benchmark, load: Loader) -> Iterator[Row]:
     """The rows of a benchmark. Raises `RunError` for one that lacks something: numbers of fewer
     problems would be those of another benchmark."""
-    for number, (row, empty) in enumerate(
-        _read(item.name, item.source, item.part, item.columns, load)
-    ):
+    rows = _read(item.name, item.source, item.part, item.columns, load)
+    for number, (row, empty) in enumerate(rows):
         if empty:
             raise RunError(
                 f"row {number} of {item.name} ({item.source}) has nothing in column {empty}: put a "

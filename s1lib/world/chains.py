@@ -27,8 +27,7 @@ class Account(Family):
         return have
 
     def fast(self, p: Params, pen: Pen) -> int:
-        gains = pen.product(p["n"], p["d"])
-        have = pen.plus(p["s"], gains)
+        have = pen.plus(p["s"], pen.product(p["n"], p["d"]))
         if p["n"] < p["e"] or not pen.minds:
             return have
         fees = pen.product(p["n"] // p["e"], p["f"], f"{p['n'] // p['e']} losses: ")
@@ -115,8 +114,7 @@ class Series(Family):
     def fast(self, p: Params, pen: Pen) -> int:
         grown = pen.product(p["n"] - 1, p["d"])
         ends = pen(f"{p['s']} + {p['s']} + {grown}", 2 * p["s"] + grown, "First and last: ")
-        twice = pen.product(p["n"], ends)
-        return pen.over(twice, 2)
+        return pen.over(pen.product(p["n"], ends), 2)
 
 
 class Polynomial(Family):
@@ -137,8 +135,7 @@ class Polynomial(Family):
         total, power = p["c"][-1], 1
         for k, c in enumerate(reversed(p["c"][:-1]), 1):
             power = p["x"] if k == 1 else pen(f"{power} · {p['x']}", power * p["x"], f"x^{k}: ")
-            term = pen.product(c, power)
-            total = pen.plus(total, term)
+            total = pen.plus(total, pen.product(c, power))
         return total
 
     def fast(self, p: Params, pen: Pen) -> int:
@@ -184,9 +181,7 @@ class Machine(Family):
         value = start = rng.randint(5, 60)
         orders = []
         for _ in range(min(max(2, n), 16)):
-            order = rng.choice(
-                [k for k in ("add", "add", "take", "double") if k != "double" or value < 200]
-            )
+            order = rng.choice(["add", "add", "take"] + ["double"] * (value < 200))
             by = rng.randint(3, 40)
             if order == "take" and by > value:
                 order = "add"
@@ -324,10 +319,8 @@ class Digits(Family):
 
     def draw(self, rng: random.Random, n: int) -> Params:
         b = max(2, min(6, rng.randint(2, 6), 12 // n))
-        return {
-            "b": b,
-            "n": rng.randint(b ** min(max(1, n - 1), 9), min(b ** min(max(2, n), 10), 999) - 1),
-        }
+        least, most = b ** min(max(1, n - 1), 9), min(b ** min(max(2, n), 10), 999) - 1
+        return {"b": b, "n": rng.randint(least, most)}
 
     def slow(self, p: Params, pen: Pen) -> int:
         left, place, value = p["n"], 1, 0

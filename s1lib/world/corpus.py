@@ -91,16 +91,12 @@ def careful(problem: Problem, options: list[str] | None, rng: random.Random) -> 
     """A trace as the teacher's that looks at least twice and ends right."""
     while True:
         text, answer = solve(problem, rng, replace(TEACHER, rest=0.0), options)
-        if answer == right(problem, options):
+        if answer == letter(problem.answer, options):
             return f"{text}\n\n{_end(problem, options, rng)}"
 
 
-def right(problem: Problem, options: list[str] | None) -> str:
-    return letter(problem.answer, options) if options else problem.answer
-
-
 def _end(problem: Problem, options: list[str] | None, rng: random.Random) -> str:
-    return f"{rng.choice(('Answer:', 'Final Answer:'))} {right(problem, options)}"
+    return f"{rng.choice(('Answer:', 'Final Answer:'))} {letter(problem.answer, options)}"
 
 
 def draw_options(problem: Problem, rng: random.Random) -> list[str]:

@@ -19,8 +19,7 @@ class Dice(Family):
         return {"n": sides, "m": other, "s": rng.randint(4, sides + other - 2)}
 
     def _others(self, p: Params, found: int, pen: Pen) -> int:
-        rolls = pen.product(p["n"], p["m"])
-        return pen.minus(rolls, found)
+        return pen.minus(pen.product(p["n"], p["m"]), found)
 
     def slow(self, p: Params, pen: Pen) -> int:
         found = 0
@@ -121,14 +120,12 @@ class Pairs(Family):
     def slow(self, p: Params, pen: Pen) -> int:
         total = 0
         for k in range(1, p["g"] + 1):
-            others = p["g"] - k + p["b"]
-            total = pen.plus(total, others, f"{k}) ")
+            total = pen.plus(total, p["g"] - k + p["b"], f"{k}) ")
         return total
 
     def fast(self, p: Params, pen: Pen) -> int:
         everyone = p["g"] + p["b"]
-        twice = pen.product(everyone, everyone - 1)
-        total = pen.over(twice, 2)
+        total = pen.over(pen.product(everyone, everyone - 1), 2)
         if not pen.minds:
             return total
         boys = pen(f"{p['b']} · {p['b'] - 1} / 2", p["b"] * (p["b"] - 1) // 2)

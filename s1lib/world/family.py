@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from s1lib.world.pen import Pen
@@ -23,6 +24,9 @@ class Family:
     msc: ClassVar[str]
     rule: ClassVar[str]
     question: ClassVar[str]
+    draw: Callable[[random.Random, int], Params]
+    slow: Callable[[Params, Pen], int]
+    fast: Callable[[Params, Pen], int]
     all: ClassVar[dict[str, Family]] = {}
 
     def __init_subclass__(cls) -> None:
@@ -32,14 +36,5 @@ class Family:
     def name(self) -> str:
         return type(self).__name__.lower()
 
-    def draw(self, rng: random.Random, n: int) -> Params:
-        raise NotImplementedError
-
     def ask(self, p: Params) -> str:
         return self.question.format(**p)
-
-    def slow(self, p: Params, pen: Pen) -> int:
-        raise NotImplementedError
-
-    def fast(self, p: Params, pen: Pen) -> int:
-        raise NotImplementedError

@@ -117,8 +117,7 @@ def batches(tokenizer: Qwen2Tokenizer, recipe: Recipe) -> Iterator[torch.Tensor]
     `recipe.batch` targets. Workers take turns, so that their number, not their speed, decides
     what comes when.
     """
-    data = Stream(tokenizer, recipe)
-    chunks = DataLoader(data, batch_size=None, num_workers=recipe.workers)
+    chunks = DataLoader(Stream(tokenizer, recipe), batch_size=None, num_workers=recipe.workers)
     waiting = [torch.empty(0, dtype=torch.int16) for _ in recipe.lengths]
     for chunk in chunks:
         for k, (length, ids) in enumerate(zip(recipe.lengths, chunk, strict=True)):

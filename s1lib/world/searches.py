@@ -33,8 +33,7 @@ class Colony(Family):
     def fast(self, p: Params, pen: Pen) -> int:
         gap = pen.minus(p["t"], p["s"])
         rest = pen.rest(gap, p["d"])
-        days = gap // p["d"] + (rest > 0 or pen.minds)
-        return pen.plus(p["k"], days)
+        return pen.plus(p["k"], gap // p["d"] + (rest > 0 or pen.minds))
 
 
 class Braking(Family):
@@ -58,8 +57,7 @@ class Braking(Family):
     def fast(self, p: Params, pen: Pen) -> int:
         gap = pen.minus(p["s"], p["t"])
         rest = pen.rest(gap, p["d"])
-        seconds = gap // p["d"] + (rest > 0 or pen.minds)
-        return pen.plus(p["k"], seconds)
+        return pen.plus(p["k"], gap // p["d"] + (rest > 0 or pen.minds))
 
 
 class Congruence(Family):
@@ -173,10 +171,8 @@ class Rectangle(Family):
 
     def fast(self, p: Params, pen: Pen) -> int:
         half, area = (p["x"] + p["y"]) // 2, p["x"] * p["y"]
-        square = pen.product(half, half)
-        gap = pen.minus(square, area)
-        root = pen(f"root of {gap}", math.isqrt(gap))
-        return pen.plus(half, root)
+        gap = pen.minus(pen.product(half, half), area)
+        return pen.plus(half, pen(f"root of {gap}", math.isqrt(gap)))
 
 
 class Tickets(Family):
@@ -199,8 +195,7 @@ class Tickets(Family):
         return cheap
 
     def fast(self, p: Params, pen: Pen) -> int:
-        cheap = pen.product(p["s"], p["a"])
-        short = pen.minus(p["c"], cheap)
+        short = pen.minus(p["c"], pen.product(p["s"], p["a"]))
         dear = pen.over(short, p["b"] - p["a"])
         return pen.minus(p["s"], dear) if pen.minds else dear
 
@@ -227,9 +222,7 @@ class Runners(Family):
         return a
 
     def fast(self, p: Params, pen: Pen) -> int:
-        lead = pen.minus(p["p"], p["q"])
-        faster = p["v"] - p["u"]
-        time = pen.over(lead, faster)
+        time = pen.over(pen.minus(p["p"], p["q"]), p["v"] - p["u"])
         way = pen.product(p["u"], time)
         return pen.plus(p["p"], way) if pen.minds else way
 

@@ -17,6 +17,7 @@ from zlib import crc32
 from s1lib.artifacts import RunError
 from s1lib.world.corpus import draw_options, with_options
 from s1lib.world.families import FAMILIES, make_problem
+from s1lib.world.teacher import letter
 
 Row = dict[str, Any]
 
@@ -133,7 +134,7 @@ def _draw(rng: random.Random, kind: Source, held_out: bool = False) -> Row:
         facts["options"] = options
     return {
         "question": with_options(problem.question, options),
-        "answer": "ABCD"[options.index(problem.answer)] if options else problem.answer,
+        "answer": letter(problem.answer, options),
         "answer_type": "choice" if options else "integer",
         "metadata": json.dumps(facts, sort_keys=True),
     }

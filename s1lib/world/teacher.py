@@ -94,7 +94,7 @@ def solve(
         other, words = _doubt(rng)
         slow = slow != other
         steps[-1] += f"\n{words}"
-    return "\n\n".join(steps), letter(standing, options) if options else standing
+    return "\n\n".join(steps), letter(standing, options)
 
 
 def compare(new: str, standing: str, sure: bool) -> tuple[str, str, bool]:
@@ -161,10 +161,10 @@ def so(answer: str, options: list[str] | None) -> str:
     return f"{said} {looks}: option {mine}."
 
 
-def letter(answer: str, options: list[str]) -> str:
-    """The option's letter; a solver whose answer is not offered picks the nearest number."""
-    if answer in options:
-        return "ABCD"[options.index(answer)]
+def letter(answer: str, options: list[str] | None) -> str:
+    """The letter of the option that is nearest to the answer; without options, the answer."""
+    if not options:
+        return answer
     distance = [abs(int(option) - int(answer)) for option in options]
     return "ABCD"[distance.index(min(distance))]
 
