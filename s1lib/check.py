@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
+import psutil
 from packaging.version import Version
 
 from s1lib import roles
@@ -35,6 +36,7 @@ TRAINING = ("05", "07", "09")
 LATER = ("06", "07", "08", "09")
 OLDEST = "0.10.2"  # vLLM that returns token ids
 _SHARE = 0.95  # of a GPU's memory; the rest is the framework's
+add_arguments = add_profile
 
 
 @dataclass(frozen=True)
@@ -203,17 +205,16 @@ def _decoding(book: Profile) -> Iterator[Line]:
     wanted |= {s1.as_posix(): LATER} if s1.is_dir() else {}  # else it is still to be trained
     found: dict[str, str] = {}
     said, ports = [], _ports()
-    import openai
-
-    from s1lib.decoding.server import addresses, served, shown
+    from s1lib.decoding.server import addresses, served, shown, version
 
     for url in addresses():
         try:
-            names, version = served(url)
-        except (openai.OpenAIError, AttributeError, TypeError, ValueError) as error:
-            said.append(f"{shown(url)} does not answer ({type(error).__name__})")
+            names = served(url)
+        except RunError as error:
+            said.append(str(error))
             continue
-        found |= dict.fromkeys(names, _too_old(version) if version else "")
+        known = version(url)
+        found |= dict.fromkeys(names, _too_old(known) if known else "")
         said.append(f"{shown(url)} serves {', '.join(names)}")
     for name, chapters in wanted.items():
         start = f"python -m s1lib serve --model {name} --port {next(ports)}"
@@ -265,8 +266,6 @@ def _memory(book: Profile, shape: Shape, nodes: int, gpus: bool) -> Line:
             small = needed(book.model_copy(update={"training": lora}), shape).total
             less = f"training.lora: 32 ({small / GIB:,.1f} GiB)"
     else:
-        import psutil
-
         needs, free = needs * processes, psutil.virtual_memory().available
     problem = f"{free / GIB:,.1f} GiB are here: take a smaller models.base, or {less}"
     return Line(TRAINING, what, problem if needs > free else "")
@@ -297,10 +296,6 @@ def _ports() -> Iterator[int]:
         with socket.socket() as one:
             if one.connect_ex(("127.0.0.1", port)):
                 yield port
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_profile(parser)
 
 
 def main(args: argparse.Namespace) -> int:

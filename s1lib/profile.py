@@ -11,10 +11,10 @@ import argparse
 import json
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from s1lib.artifacts import RunError
 
@@ -23,15 +23,6 @@ _GRAPH = Path("notebooks") / "chapters.yaml"
 _FOLDER = resources.files("s1lib") / "profiles"
 _CLIENTS = Path(str(resources.files("s1lib") / "providers" / "clients"))
 PROVIDERS = tuple(sorted(file.stem for file in _CLIENTS.glob("[a-z]*.py")))
-
-
-def _one_of(*names: str) -> AfterValidator:
-    def check(name: str) -> str:
-        if name not in names:
-            raise ValueError(f"use one of {', '.join(names)}")
-        return name
-
-    return AfterValidator(check)
 
 
 class Section(BaseModel):
@@ -64,9 +55,9 @@ class Roles(Section):
     Nothing outside `s1lib.roles` reaches them.
     """
 
-    teacher: Annotated[str, _one_of("scripted", "published", *PROVIDERS)]
-    grader: Annotated[str, _one_of("local", *PROVIDERS)]
-    classifier: Annotated[str, _one_of("local", "student", *PROVIDERS)]
+    teacher: Literal["scripted", "published", *PROVIDERS]  # type: ignore[valid-type]
+    grader: Literal["local", *PROVIDERS]  # type: ignore[valid-type]
+    classifier: Literal["local", "student", *PROVIDERS]  # type: ignore[valid-type]
     decoder: Literal["torch", "vllm", "server"]
 
 

@@ -12,9 +12,8 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -38,6 +37,7 @@ from s1lib.questions.schema import question_id
 
 if TYPE_CHECKING:
     from s1lib.decoding.decoder import Decoder
+    from s1lib.decoding.record import Generation
 
 T = TypeVar("T")
 
@@ -109,11 +109,8 @@ def student(
         if todo:
             from s1lib.decoding.load import load_decoder
 
-            with (
-                Store(folder / f"students-{part}-of-{parts}.sqlite") as store,
-                _every_second(store.put) as keep,
-            ):
-                found |= _attempts(load_decoder(name, book), todo, book, settings, keep)
+            with Store(folder / f"students-{part}-of-{parts}.sqlite") as store:
+                found |= _attempts(load_decoder(name, book), todo, book, settings, store)
         return [found.get(key) for key in keys]
 
     return attempt
@@ -180,19 +177,10 @@ def dry_run(book: Profile, rows: pd.DataFrame) -> pd.DataFrame:
         asked, calls = _requests(book, role, rows), _calls(book, role)
         direct = replace(calls, batch=False).estimate(asked, _EXPECT[role])
         batch = calls.estimate(asked, _EXPECT[role]) if calls.batch else direct
-        found.append(
-            {
-                "role": role,
-                "model": getattr(book.models, role),
-                "calls": direct.calls,
-                "input_tokens": direct.input_tokens,
-                "output_tokens": direct.output_tokens,
-                "dollars": direct.dollars,
-                "dollars_batch": batch.dollars,
-                "at_most": direct.at_most,
-            }
-        )
-    return pd.DataFrame(found)
+        also = {"role": role, "model": getattr(book.models, role), "dollars_batch": batch.dollars}
+        found.append(also | vars(direct))
+    columns = ["role", "model", "calls", "input_tokens", "output_tokens"]
+    return pd.DataFrame(found, columns=[*columns, "dollars", "dollars_batch", "at_most"])
 
 
 def stand_ins(n: int) -> pd.DataFrame:
@@ -330,52 +318,39 @@ def _key(who: str, question: str, settings: dict[str, Any], seed: int) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-@contextmanager
-def _every_second(
-    put: Callable[[dict[str, str]], None],
-) -> Iterator[Callable[[str, str], None]]:
-    """Gathers items, which are put each second and at the end: each put waits for the disk."""
-    items: dict[str, str] = {}
-    last = time.monotonic()
-
-    def add(key: str, value: str) -> None:
-        nonlocal last
-        items[key] = value
-        if time.monotonic() - last > 1:
-            put(items)
-            items.clear()
-            last = time.monotonic()
-
-    try:
-        yield add
-    finally:
-        put(items)
-
-
 def _attempts(
     playing: Decoder,
     questions: dict[str, str],
     book: Profile,
     settings: dict[str, Any],
-    keep: Callable[[str, str], None],
+    store: Store,
 ) -> dict[str, str]:
     """Attempts by key; a question that fills the whole window gets an empty one.
 
-    They are decoded in one stream, so that none waits for a long one, and go to `keep` as they end.
+    They are decoded in one stream, so that none waits for a long one, and stored each second and
+    at the end, since the store waits for the disk.
     """
-    playing.keep = None  # a file of the whole call would be of no use to the next one
-    prompts = {key: prompt_ids(playing.tokenizer, text) for key, text in questions.items()}
-    fitting = [
-        Problem(key, tuple(ids)) for key, ids in prompts.items() if len(ids) < playing.window
-    ]
     from s1lib.decoding.sampling import Sampling
 
-    sampling = Sampling(seed=book.seed, **settings)
-    generations = playing.generate(fitting, None, sampling, each=lambda one: keep(one.id, one.text))
-    texts = {one.id: one.text for one in generations}
-    for key in prompts.keys() - texts.keys():
-        keep(key, "")
-    return {key: texts.get(key, "") for key in prompts}
+    playing.keep = None  # a file of the whole call would be of no use to the next one
+    prompts = {key: prompt_ids(playing.tokenizer, text) for key, text in questions.items()}
+    fits = {key: tuple(ids) for key, ids in prompts.items() if len(ids) < playing.window}
+    found = dict.fromkeys(prompts.keys() - fits.keys(), "")
+    unstored, last = dict(found), time.monotonic()
+
+    def keep(one: Generation) -> None:
+        nonlocal unstored, last
+        found[one.id] = unstored[one.id] = one.text
+        if time.monotonic() > last + 1:
+            store.put(unstored)
+            unstored, last = {}, time.monotonic()
+
+    try:
+        problems = [Problem(key, ids) for key, ids in fits.items()]
+        playing.generate(problems, None, Sampling(seed=book.seed, **settings), each=keep)
+    finally:
+        store.put(unstored)
+    return found
 
 
 # Grader

@@ -7,8 +7,10 @@ stream is read and ends the others; so does whoever stops reading.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import Lock
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -60,31 +62,16 @@ def read(
     (`contextlib.closing`) to end them; it waits until they have.
     """
     stream: Stream[T] = Stream()
-    over = object()
-    left = iter(workers)
-
-    def work() -> None:
-        for worker in left:  # threads share the iterator, which hands out each worker once
-            error: BaseException | None = None
-            try:
-                if not stream.closed:
-                    worker(stream)
-            except Closed:
-                pass
-            except BaseException as found:  # raised again by whoever reads
-                error = found
-            stream.items.put((over, error))
-
-    threads = [Thread(target=work, daemon=True) for _ in range(at_once or len(workers))]
+    threads = ThreadPoolExecutor(at_once or len(workers) or 1)
     try:
-        for thread in threads:
-            thread.start()
+        for worker in workers:  # each is followed by its future in the queue
+            threads.submit(worker, stream).add_done_callback(stream.items.put)
         for _ in workers:
-            while not (isinstance(item := stream.items.get(), tuple) and item[0] is over):
+            while not isinstance(item := stream.items.get(), Future):
                 yield item
-            if item[1] is not None:
-                raise item[1]
+            with suppress(Closed):
+                item.result()
     finally:
+        threads.shutdown(wait=False, cancel_futures=True)
         stream.close()
-        for thread in threads:
-            thread.join()
+        threads.shutdown()

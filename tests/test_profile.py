@@ -51,7 +51,7 @@ def test_an_unknown_profile_names_those_that_there_are():
         ("questions__pool", 3, "questions.pool"),
         ("questions__origin", "moon", "questions.origin"),
         ("roles__decoder", "abacus", "roles.decoder"),
-        ("roles__teacher", "abacus", "roles.teacher: Value error, use one of scripted, published"),
+        ("roles__teacher", "abacus", "roles.teacher: Input should be 'scripted', 'published'"),
         ("models__students", ["one"], "models.students"),
         ("calls__max_dollars", -1.0, "calls.max_dollars"),
         ("selection__mode", "best", "selection.mode"),

@@ -250,7 +250,7 @@ def test_whoever_stops_reading_stops_the_requests(wire, remote, prompts):
 
 
 def remote_job(remote, prompt):
-    _, (job,) = remote.jobs(remote.exam([prompt]), None, Sampling(max_new_tokens=ANSWER))
+    (job,) = remote.jobs(remote.exam([prompt]), None, Sampling(max_new_tokens=ANSWER))
     return job
 
 

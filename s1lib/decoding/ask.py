@@ -41,15 +41,8 @@ def main(args: argparse.Namespace) -> int:
     sampling = Sampling(args.temperature, args.top_p, seed=args.seed)
     from s1lib.decoding.load import load_decoder
 
-    decoder = load_decoder(
-        args.model,
-        backend=args.backend,
-        window=args.window,
-        answer_tokens=args.answer_tokens,
-        rows=1,
-        dtype=args.dtype,
-        delimiters=KNOWN.get(args.delimiters),
-    )
+    options = {name: vars(args)[name] for name in ("backend", "window", "answer_tokens", "dtype")}
+    decoder = load_decoder(args.model, rows=1, delimiters=KNOWN.get(args.delimiters), **options)
     print(told(decoder.delimiters), file=sys.stderr)
     tokens = decoder.stream(args.question, forcing, sampling)
     counts = [0, 0]

@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 from torch import LongTensor, Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase
-from transformers.generation.stopping_criteria import StopStringCriteria
+from transformers.generation.stopping_criteria import StoppingCriteriaList, StopStringCriteria
 from transformers.generation.utils import GenerateDecoderOnlyOutput
 
 from s1lib.artifacts import RunError
@@ -81,7 +82,9 @@ def budget_forcing(
         streamer = called.get("streamer")
         _refuse(generation_config, rest, called.get("assistant_model"))
         words = tokenizer or load_tokenizer(model.name_or_path)
-        criteria = [one for one in stopping_criteria or () if type(one).__name__ not in _OURS]
+        criteria = StoppingCriteriaList(
+            one for one in stopping_criteria if type(one).__name__ not in _OURS
+        )
         if stop_strings:
             criteria.append(StopStringCriteria(words, list(stop_strings)))
         sampling, hooks = _sampling(generation_config, logits_processor, criteria, input_ids)
@@ -103,15 +106,12 @@ def budget_forcing(
             said = [_streamed(decoder.stream(prompts[0], forcing, sampling), streamer)]
         else:
             said = [one.ids for one in decoder.generate(prompts, forcing, sampling)]
-        new = torch.nn.utils.rnn.pad_sequence(
-            [torch.tensor(ids, dtype=torch.int64) for ids in said],
-            batch_first=True,
-            padding_value=words.pad_token_id or 0,
-        )
+        found = [torch.tensor(ids, dtype=torch.int64) for ids in said]
+        pad = words.pad_token_id or 0
+        new = pad_sequence(found, batch_first=True, padding_value=pad)
         whole: Any = torch.cat((input_ids, new.to(input_ids.device)), 1)
-        if generation_config.return_dict_in_generate:
-            return GenerateDecoderOnlyOutput(sequences=whole)
-        return whole
+        as_dict = generation_config.return_dict_in_generate
+        return GenerateDecoderOnlyOutput(sequences=whole) if as_dict else whole
 
     return generate
 
@@ -136,10 +136,9 @@ def _window(model: Any, config: Any, prompt: int) -> int:
 
 
 def _sampling(
-    config: Any, processors: Iterable[Any], criteria: list[Any], input_ids: Tensor
+    config: Any, processors: Any, criteria: StoppingCriteriaList, input_ids: Tensor
 ) -> tuple[Sampling, Hooks]:
     """Settings of our own where they say it all, and the caller's own objects for the rest."""
-    processors = list(processors)
     known = {type(one).__name__: one for one in processors}
     limit = {"max_new_tokens": config.max_new_tokens}
     settings: dict[str, Any] = {"temperature": 1.0, "seed": int(torch.randint(2**31, ()))}
@@ -150,13 +149,10 @@ def _sampling(
         return torch.cat((input_ids[problem : problem + 1], tail), 1)
 
     def process(problem: int, new: Sequence[int], logits: Tensor) -> Tensor:
-        ids = row(problem, new).to(logits.device)
-        for one in processors:
-            logits = one(ids, logits)
-        return logits
+        return processors(row(problem, new).to(logits.device), logits)
 
     def stop(problem: int, new: Sequence[int]) -> bool:
-        return any(bool(one(row(problem, new), None)) for one in criteria)
+        return bool(criteria(row(problem, new), None))
 
     ask = stop if criteria else None
     penalty = known.get("RepetitionPenaltyLogitsProcessor")

@@ -8,7 +8,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self
 from weakref import WeakSet
@@ -23,7 +23,7 @@ from s1lib.decoding.forcing import Forcing, Machine, Marks, Plain, auto_budget, 
 from s1lib.decoding.jobs import Done, Job
 from s1lib.decoding.kept import Kept, Order
 from s1lib.decoding.marks import encode, marks
-from s1lib.decoding.record import Generation
+from s1lib.decoding.record import ROLES, Generation
 from s1lib.decoding.sampling import GREEDY, Sampling
 from s1lib.decoding.sweep import Branches, Cell, alike, trunks
 from s1lib.progress import bar
@@ -136,7 +136,8 @@ class Decoder(ABC):
         anything is decoded, and `DecodeError` (with what is finished) if the backend fails.
         """
         exam = self.exam(problems)
-        forcing, jobs = self.jobs(exam, forcing, sampling, stop)
+        forcing = self.bounded(forcing, exam)
+        jobs = self.jobs(exam, forcing, sampling, stop)
         fields = {**self.fields(forcing, sampling), **tags}
         return self._collect(exam, jobs, sampling, [fields], [sorted(stop)], each)
 
@@ -154,19 +155,11 @@ class Decoder(ABC):
         if there are none, raises `RunError`.
         """
         exam = self.exam(problems)
-        asked = [one.prompt for one in exam]
-        first = alike(cells)[0]
-        found, limit = self.marks(first), self.limit(first, sampling)
-        self._still_open(exam, first)
-        wanted = [self._with_budget(cell, asked, found) or cell for cell in cells]
+        wanted = [self.bounded(cell, exam) or cell for cell in alike(cells)]
         jobs = []
         for trunk, places in trunks(wanted):
-            for index, prompt in enumerate(asked):
-                new = self._new(prompt, index, found, limit)
-                for sample in range(sampling.samples):
-                    branches = Branches(new, [(place, wanted[place]) for place in places])
-                    stream = key(sampling.seed, exam[index].id, sample)
-                    jobs.append(Job(new(trunk), index, sample, stream, branches))
+            branches = [(place, wanted[place]) for place in places]
+            jobs += self.jobs(exam, trunk, sampling, branches=branches)
         fields = [{**self.fields(cell, sampling), **tags} for cell in cells]
         return self._collect(exam, jobs, sampling, fields)
 
@@ -195,26 +188,28 @@ class Decoder(ABC):
         forcing: Forcing | None,
         sampling: Sampling,
         stop: Sequence[int] = (),
-    ) -> tuple[Forcing | None, list[Job]]:
-        """The jobs of `generate`, and the forcing that they are under.
-
-        It is another where the harness's protocol sets a budget.
-        """
-        asked = [one.prompt for one in exam]
-        found = self.marks(forcing, stop)
+        branches: Sequence[tuple[int, Cell]] = (),
+    ) -> list[Job]:
+        """A job for each sample of each problem, as a trunk of `branches` if there are any."""
+        ids, limit = self.marks(forcing, stop), self.limit(forcing, sampling)
         self._still_open(exam, forcing)
-        forcing = self._with_budget(forcing, asked, found)
-        limit = self.limit(forcing, sampling)
-        return forcing, [
-            Job(
-                self._new(one.prompt, index, found, limit)(forcing),
-                index,
-                sample,
-                key(sampling.seed, one.id, sample),
+        jobs = []
+        for index, one in enumerate(exam):
+            new = partial(
+                machine, one.prompt, marks=ids, window=self.window, answer_tokens=limit, index=index
             )
-            for index, one in enumerate(exam)
-            for sample in range(sampling.samples)
-        ]
+            for sample in range(sampling.samples):
+                job = Job(new(forcing), index, sample, key(sampling.seed, one.id, sample))
+                job.branches = Branches(new, branches) if branches else None
+                jobs.append(job)
+        return jobs
+
+    def bounded(self, forcing: Forcing | None, exam: list[Problem]) -> Forcing | None:
+        """In the harness's protocol, no budget means the automatic one (quirk 7)."""
+        if forcing is None or forcing.protocol == "paper" or forcing.budget is not None:
+            return forcing
+        prompts = [one.prompt for one in exam]
+        return replace(forcing, budget=auto_budget(prompts, self.marks(forcing), self.window))
 
     def limit(self, forcing: Forcing | None, sampling: Sampling) -> int:
         """The most tokens of an answer after thinking, or without forcing of all."""
@@ -235,14 +230,9 @@ class Decoder(ABC):
         tags |= {"temperature": sampling.temperature, "seed": sampling.seed}
         if forcing is None:
             return {**tags, "method": "plain", "protocol": ""}
-        return {
-            **tags,
-            "method": "budget forcing",
-            "protocol": forcing.protocol,
-            "budget": forcing.budget,
-            "waits": forcing.waits,
-            "wait": forcing.wait if forcing.waits else "",
-        }
+        tags |= {name: getattr(forcing, name) for name in ("protocol", "budget", "waits")}
+        tags["wait"] = forcing.wait if forcing.waits else ""
+        return {**tags, "method": "budget forcing"}
 
     def generation(
         self, done: Machine, name: str, sample: int, fields: dict[str, Any]
@@ -252,18 +242,14 @@ class Decoder(ABC):
         parts = [done.prompt_stop, start, stop, answer, len(done.ids)]
         if isinstance(done, Plain):
             parts = self._split(done.ids, done.prompt_stop)
-        roles = [tuple(done.ids[a:b]) for a, b in itertools.pairwise([0, *parts])]
-        prompt, opening, thinking, closing, answer_ids = roles
+        spans = (tuple(done.ids[a:b]) for a, b in itertools.pairwise([0, *parts]))
+        roles: dict[str, Any] = dict(zip(ROLES, spans, strict=True))
         forced_end = done.thinking_end in ("budget", "window")
         spoken = done.marks.final[len(done.marks.closing) :] if forced_end else ()
-        said = self.tokenizer.decode([*spoken, *answer_ids], skip_special_tokens=True)
+        said = self.tokenizer.decode([*spoken, *roles["answer"]], skip_special_tokens=True)
         return Generation(
             name,
-            prompt,
-            answer_ids,
-            opening,
-            thinking,
-            closing,
+            **roles,
             forced=tuple(place - done.prompt_stop for place in done.forced),
             ignored=tuple(done.ignored),
             thinking_end=done.thinking_end,
@@ -333,11 +319,6 @@ class Decoder(ABC):
             row = self.generation(one, problem.id, job.sample, own)
             yield (cell, job.problem, job.sample), row
 
-    def _new(
-        self, prompt: Sequence[int], index: int, found: Marks, limit: int
-    ) -> Callable[[Forcing | None], Machine]:
-        return lambda forcing: machine(prompt, forcing, found, self.window, limit, index)
-
     def _still_open(self, exam: list[Problem], forcing: Forcing | None) -> None:
         """Raise `RunError` for a prompt whose template has ended thinking before it began."""
         close = self.delimiters.answer
@@ -348,14 +329,6 @@ class Decoder(ABC):
                     f"the prompt of problem {one.id} ends in {close!r}, so that nothing is left to "
                     "think: leave it out (enable_thinking=True in some chat templates)"
                 )
-
-    def _with_budget(
-        self, forcing: Forcing | None, prompts: Sequence[Sequence[int]], found: Marks
-    ) -> Forcing | None:
-        """In the harness's protocol, no budget means the automatic one (quirk 7)."""
-        if forcing is None or forcing.protocol == "paper" or forcing.budget is not None:
-            return forcing
-        return replace(forcing, budget=auto_budget(prompts, found, self.window))
 
     def _split(self, ids: list[int], start: int) -> list[int]:
         """Where roles begin in what a model wrote without forcing, delimiters if it wrote any."""

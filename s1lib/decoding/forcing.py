@@ -367,10 +367,9 @@ def machine(
     index: int = 0,
 ) -> Machine:
     """The machine for one sequence. `forcing=None` means plain decoding."""
-    if forcing is None:
-        return Plain(prompt, Forcing(), marks, window, answer_tokens, index)
-    kind = HarnessMachine if forcing.protocol == "harness" else Machine
-    return kind(prompt, forcing, marks, window, answer_tokens, index)
+    kinds = {"": Plain, "paper": Machine, "harness": HarnessMachine}
+    kind = kinds[forcing.protocol if forcing else ""]
+    return kind(prompt, forcing or Forcing(), marks, window, answer_tokens, index)
 
 
 def auto_budget(prompts: Sequence[Sequence[int]], marks: Marks, window: int) -> int:

@@ -6,17 +6,18 @@ call has a file of its own, named after everything that was asked; each line is 
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from s1lib.artifacts import RunError, fingerprint
-from s1lib.decoding.record import LISTS, Generation
+from s1lib.decoding.record import Generation
 
 Order = tuple[int, int, int]  # cell, problem, sample
+_LINE = TypeAdapter(tuple[Order, Generation])
 
 
 class Kept:
@@ -48,18 +49,18 @@ class Kept:
             if not line.endswith(b"\n"):
                 break
             try:
-                (cell, problem, sample), row = json.loads(line)
-                values: dict[str, Any] = {k: tuple(v) if k in LISTS else v for k, v in row.items()}
-                found[cell, problem, sample] = Generation(**values)
-            except (ValueError, TypeError, AttributeError) as error:
-                raise RunError(f"{self.path}, line {number}: {error}. Delete the file") from None
+                place, one = _LINE.validate_json(line)
+            except ValidationError as error:
+                why = error.errors()[0]["msg"]
+                raise RunError(f"{self.path}, line {number}: {why}. Delete the file") from None
+            found[place] = one
             whole += len(line)
         self._file.truncate(whole)
         return found
 
     def add(self, new: Iterable[tuple[Order, Generation]]) -> None:
         """Append generations; they are on the disk when this returns."""
-        for place, one in new:
-            self._file.write(json.dumps([place, asdict(one)]).encode() + b"\n")
+        for line in new:
+            self._file.write(_LINE.dump_json(line) + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -41,10 +41,18 @@ def read_samples(
     found: list[Generation] = []
     problems: dict[str, Problem] = {}
     samples: Counter[str] = Counter()
-    for number, row in _rows(path):
+    tags: dict[str, Any] = {"benchmark": task, "method": "lm-eval", "protocol": "harness"}
+    first: Any = None  # the filter that is read, in a tuple since it may be None
+    for number, line in enumerate(_lines(path), 1):
+        if not line.strip():
+            continue
         try:
+            row = json.loads(line)
+            first = first or (row.get("filter"),)
+            if first != (row.get("filter"),):
+                continue
             name, target, texts = _name(task, row), _target(row["target"]), _texts(row)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             reason = error.args[0] if type(error) is ValueError else "is no sample of lm-eval"
             raise RunError(f"{path.name}, line {number} {reason}: cut it") from None
         key = sha256(name.encode("utf-8", "replace")).hexdigest()[:16]
@@ -55,34 +63,27 @@ def read_samples(
                 " question: keep one of the two"
             )
         for text in texts:
-            found.append(_generation(key, text, tokenizer, delimiters, task, samples[key]))
+            parts = _parts(text, delimiters)
+            ids: dict[str, Any] = {
+                role: tuple(tokenizer.encode(part, add_special_tokens=False))
+                for role, part in parts.items()
+            }
+            said = parts["answer"].strip()
+            found.append(Generation(key, (), text=said, sample=samples[key], **ids, **tags))
             samples[key] += 1
     if not found:
         raise RunError(f"{path.name} holds no sample: was the run that wrote it stopped?")
     return found, list(problems.values())
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Line number and row of the file's first filter. A line ends in `\\n` and nowhere else: text
-    in it may hold what `str.splitlines` takes for an end."""
+def _lines(path: Path) -> list[str]:
+    """A line ends in `\\n` and nowhere else; what `str.splitlines` takes for an end is text."""
     if not path.is_file():
         raise RunError(f"{path} is missing: give a samples_*.jsonl written with --log_samples")
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        return path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise RunError(f"{path.name} is not UTF-8 (byte {error.start}): convert it") from None
-    first: Any = None
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            kind = (row.get("filter"),)
-        except (ValueError, AttributeError, RecursionError):
-            raise RunError(f"{path.name}, line {number} is no sample of lm-eval: cut it") from None
-        first = first or kind
-        if kind == first:
-            yield number, row
 
 
 def _name(task: str, row: dict[str, Any]) -> str:
@@ -100,51 +101,26 @@ def _target(target: Any) -> str:
 
 def _texts(row: dict[str, Any]) -> list[str]:
     """The responses of a document. A task that generates makes one request for it."""
-    responses = row["resps"]
-    if responses and isinstance(responses[0], list):
-        if len(responses) > 1:
-            raise ValueError("holds several requests, of log-likelihoods and not of text")
-        responses = responses[0]
-    arguments = row.get("arguments")
-    scored = isinstance(arguments, list) and any(
-        len(one) > 1 and isinstance(one[1], str) for one in arguments if isinstance(one, list)
-    )
+    responses = row["resps"] or [[]]
+    if isinstance(responses[0], list):
+        responses = responses[0] if len(responses) == 1 else []
+    asked = row.get("arguments")
+    pairs = [one for one in asked if isinstance(one, list)] if isinstance(asked, list) else []
+    scored = any(isinstance(part, str) for one in pairs for part in one[1:2])
+    scored |= len(responses) == 2 and responses[1] in ("True", "False")
     if scored or not responses or not all(isinstance(text, str) for text in responses):
         raise ValueError("holds no text, as a task of log-likelihoods has none")
-    if len(responses) == 2 and responses[1] in ("True", "False"):
-        raise ValueError("holds a log-likelihood and not text")
     return list(responses)
 
 
-def _generation(
-    key: str,
-    text: str,
-    tokenizer: PreTrainedTokenizerBase,
-    delimiters: Delimiters,
-    task: str,
-    sample: int,
-) -> Generation:
-    # Half a surrogate pair is no text to a tokenizer.
+def _parts(text: str, delimiters: Delimiters) -> dict[str, str]:
+    """A response by role."""
+    # half a surrogate pair is no text to a tokenizer
     text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-    def ids(part: str) -> tuple[int, ...]:
-        return tuple(tokenizer.encode(part, add_special_tokens=False))
-
-    before, closing, after = text.rpartition(delimiters.answer)
+    before, closing, answer = text.rpartition(delimiters.answer)
     opening = delimiters.think if closing and before.startswith(delimiters.think) else ""
-    return Generation(
-        id=key,
-        prompt=(),
-        opening=ids(opening),
-        thinking=ids(before.removeprefix(opening)),
-        closing=ids(closing),
-        answer=ids(after),
-        text=after.strip(),
-        benchmark=task,
-        method="lm-eval",
-        protocol="harness",
-        sample=sample,
-    )
+    thinking = before.removeprefix(opening)
+    return {"opening": opening, "thinking": thinking, "closing": closing, "answer": answer}
 
 
 def _kind(target: str) -> str:
@@ -167,23 +143,20 @@ def write_samples(
     known = {one.id: one for one in problems}
     rows: dict[str, dict[str, Any]] = {}
     for one in generations:
-        if one.id not in known:
+        if (problem := known.get(one.id)) is None:
             raise RunError(
                 f"no question for problem {one.id}: are record and benchmark of one run?"
             )
-        row = rows.setdefault(
-            one.id,
-            {
-                "doc_id": len(rows),
-                "doc": {"question": known[one.id].question},
-                "target": known[one.id].answer,
-                "arguments": [[str(tokenizer.decode(list(one.prompt))), {}]],
-                "resps": [[]],
-                "filtered_resps": [],
-                "exact_match": int(one.verdict == "correct"),
-            },
-        )
-        text = str(tokenizer.decode(list(one.ids)))
-        row["resps"][0].append(text)
-        row["filtered_resps"].append(text)
+        said: list[str] = []
+        new = {
+            "doc_id": len(rows),
+            "doc": {"question": problem.question},
+            "target": problem.answer,
+            "arguments": [[str(tokenizer.decode(list(one.prompt))), {}]],
+            "resps": [said],
+            "filtered_resps": said,
+            "exact_match": int(one.verdict == "correct"),
+        }
+        row = rows.setdefault(one.id, new)
+        row["filtered_resps"].append(str(tokenizer.decode(list(one.ids))))
     return write_text(path, "".join(json.dumps(row) + "\n" for row in rows.values()))

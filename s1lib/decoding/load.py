@@ -50,23 +50,27 @@ def load_decoder(
         return _torch(name, settings, **options)
     if backend not in ("server", "vllm"):
         raise RunError(f"no decoder {backend!r}: use torch, vllm or server")
-    config = _config(name)
+    from transformers import AutoConfig
+
+    path, tokenizer = model_path(name), load_tokenizer(name)
+    config = AutoConfig.from_pretrained(path)
     settings["window"] = settings["window"] or window_of(config)
-    settings["ends"] = _ends(name)
+    settings["ends"] = _ends(path, config)
     decoder: Decoder
     if backend == "server":
         from s1lib.decoding.server import ServerDecoder
 
-        tokenizer = load_tokenizer(name)
         size = config.get_text_config().vocab_size
         beyond = range(len(tokenizer), size)  # its padded vocabulary
         decoder = ServerDecoder(name, tokenizer, beyond=beyond, **settings, **options)
     else:
         from s1lib.decoding.vllm import VllmDecoder
 
-        decoder = VllmDecoder(name, load_tokenizer(name), **settings, **options)
+        decoder = VllmDecoder(name, tokenizer, **settings, **options)
     if book is not None:  # hours of decoding survive what may happen to a server
-        decoder.keep, decoder.weights = book.run / "store" / "decoded", _weights(name)
+        made_from = Path(path) / "job.json"  # of a model of ours; one of the hub goes by its name
+        decoder.weights = digest(made_from) if made_from.is_file() else name
+        decoder.keep = book.run / "store" / "decoded"
     return decoder
 
 
@@ -75,26 +79,14 @@ def window_of(config: Any) -> int:
     return getattr(config.get_text_config(), "max_position_embeddings", None) or 4096
 
 
-def _weights(name: str) -> str:
-    """What a model of ours was made from; a model of the hub goes by its name."""
-    made_from = Path(model_path(name)) / "job.json"
-    return digest(made_from) if made_from.is_file() else name
-
-
-def _config(name: str) -> Any:
-    from transformers import AutoConfig
-
-    return AutoConfig.from_pretrained(model_path(name))
-
-
-def _ends(name: str) -> list[int]:
-    """The ends that the model's generation config names, if it has one."""
+def _ends(path: str, config: Any) -> list[int]:
+    """The ends that the model's generation config names, or without one its configuration."""
     from transformers import GenerationConfig
 
     try:
-        return end_ids(GenerationConfig.from_pretrained(model_path(name)))
+        return end_ids(GenerationConfig.from_pretrained(path))
     except OSError:
-        return end_ids(_config(name))
+        return end_ids(config)
 
 
 def _torch(name: str, settings: dict[str, Any], device: str = "", **options: Any) -> Decoder:

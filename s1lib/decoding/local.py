@@ -95,7 +95,8 @@ class TorchDecoder(Decoder):
     def stream(
         self, prompt: Prompt, forcing: Forcing | None = None, sampling: Sampling = GREEDY
     ) -> Iterator[tuple[int, bool]]:
-        _, (job,) = self.jobs(self.exam([prompt]), forcing, replace(sampling, samples=1))
+        exam = self.exam([prompt])
+        (job,) = self.jobs(exam, self.bounded(forcing, exam), replace(sampling, samples=1))
         machine = job.machine
         engine = Engine(self.network.twin(), 1, machine.longest, sampling, self.hooks)
         shown = machine.prompt_stop

@@ -82,13 +82,9 @@ def special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
 
 def sequence_ends(tokenizer: PreTrainedTokenizerBase) -> set[int]:
     """The tokenizer's end of sequence, and ChatML's two where they are in the vocabulary."""
-    ends = {tokenizer.eos_token_id} if tokenizer.eos_token_id is not None else set()
-    special = special_ids(tokenizer)
-    for text in ("<|im_end|>", "<|endoftext|>"):
-        ids = tokenizer.encode(text, add_special_tokens=False)
-        if len(ids) == 1 and ids[0] in special:
-            ends.add(ids[0])
-    return ends
+    own, added = tokenizer.eos_token_id, tokenizer.get_added_vocab()
+    ends = {added[text] for text in ("<|im_end|>", "<|endoftext|>") if text in added}
+    return ends if own is None else ends | {own}
 
 
 def _same_in_context(tokenizer: PreTrainedTokenizerBase, text: str, ids: tuple[int, ...]) -> None:

@@ -37,7 +37,5 @@ class Prefixes:
 
 def shared(first: list[int], second: list[int]) -> int:
     """Length of the common prefix."""
-    if first[: len(second)] == second:
-        return len(second)
-    pairs = zip(first, second, strict=False)
-    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))
+    pairs = enumerate(zip(first, second, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(first), len(second)))

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
+import pyarrow as pa
+from pydantic import TypeAdapter
 
 from s1lib.artifacts import RunError, read_table, write_table
 from s1lib.benchmarks import Problem
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 
 Ids = tuple[int, ...]
 ANSWERED = re.compile(r"Answer:[ \t]*\S[^\n]*\n")  # a whole line; what follows is another text
-LISTS = ("prompt", "opening", "thinking", "closing", "answer", "forced", "ignored")
+ROLES = ("prompt", "opening", "thinking", "closing", "answer")
+LISTS = (*ROLES, "forced", "ignored")
 
 
 @dataclass(frozen=True)
@@ -107,15 +110,8 @@ def from_table(table: pd.DataFrame) -> list[Generation]:
     missing = [name for name in names if name not in table.columns]
     if missing:
         raise RunError(f"the record has no column {', '.join(missing)}: make it again")
-    columns = {name: table[name].tolist() for name in names}
-    for name in LISTS:
-        columns[name] = [tuple(int(item) for item in ids) for ids in columns[name]]
-    columns["budget"] = [None if pd.isna(one) else int(one) for one in columns["budget"]]
-    columns["reward"] = [None if pd.isna(one) else one for one in columns["reward"]]
-    return [
-        Generation(**dict(zip(names, row, strict=True)))
-        for row in zip(*columns.values(), strict=True)
-    ]
+    rows = pa.Table.from_pandas(table[names], preserve_index=False).to_pylist()
+    return TypeAdapter(list[Generation]).validate_python(rows)
 
 
 def write_record(path: str | Path, generations: Iterable[Generation]) -> Path:

@@ -71,6 +71,7 @@ class ServerDecoder(Decoder):
         """The coroutines run in a thread, since a notebook has an event loop of its own."""
         for job in jobs:
             one_id_stops(job.machine)
+        self.url = self._serving()
 
         async def everything(stream: Stream[Done]) -> None:
             loop, task = asyncio.get_running_loop(), asyncio.current_task()
@@ -98,14 +99,7 @@ class ServerDecoder(Decoder):
 
     async def _all(self, jobs: list[Job], sampling: Sampling, stream: Stream[Done]) -> None:
         turn = asyncio.Semaphore(self.rows)
-        async with openai.AsyncOpenAI(
-            base_url=self.urls[0],
-            api_key=os.environ.get("S1_SERVER_KEY") or "none",
-            timeout=SECONDS,
-            max_retries=0,
-        ) as client:
-            self.url = await self._serving(client)
-            client = client.with_options(base_url=self.url)
+        async with openai.AsyncOpenAI(**_access(self.url, SECONDS)) as client:
 
             async def follow(job: Job, machine: Machine) -> None:
                 """To its end, or as a trunk to the end of its thinking, where its leaves begin."""
@@ -123,7 +117,7 @@ class ServerDecoder(Decoder):
                     job.machine.start()
                     group.create_task(follow(job, job.machine))
 
-    async def _serving(self, client: openai.AsyncOpenAI) -> str:
+    def _serving(self) -> str:
         """The address of the server that has this model. A server that is down is passed over.
 
         A single server that does not say what it has gets the requests, which are retried.
@@ -131,20 +125,15 @@ class ServerDecoder(Decoder):
         found = []
         for url in self.urls:
             try:
-                one = client.with_options(base_url=url, timeout=QUICK)
-                reply = await one.models.with_raw_response.list()
-                served = [str(model["id"]) for model in reply.http_response.json()["data"]]
-            except (openai.AuthenticationError, openai.PermissionDeniedError):
-                found.append(f"{shown(url)} {_KEY}")
-                continue
-            except (openai.APIError, ValueError, KeyError, TypeError) as error:
+                names = served(url)
+            except RunError as error:
                 if len(self.urls) == 1:
                     return url
-                found.append(f"{shown(url)} does not say ({type(error).__name__})")
+                found.append(str(error))
                 continue
-            if self.name in served:
+            if self.name in names:
                 return url
-            found.append(f"{shown(url)} serves {', '.join(served)}")
+            found.append(f"{shown(url)} serves {', '.join(names)}")
         raise RunError(f"no server has {self.name}: {'; '.join(found)}. {_start(self.name)}")
 
     async def _advance(
@@ -169,21 +158,16 @@ class ServerDecoder(Decoder):
                     model=self.name, prompt=prompt, extra_body=body
                 )
                 choice: dict[str, Any] = reply.http_response.json()["choices"][0]
+                if choice.get("finish_reason") != "abort" or choice.get("token_ids"):
+                    return choice
+                why = "the request was aborted"
             except openai.APIConnectionError as error:
                 why = type(error).__name__
             except openai.APIStatusError as error:
                 why = f"HTTP {error.status_code}"
                 self._refused(error, problem)
-            except ValueError:
-                why = "a reply that is not JSON"
-            except (KeyError, IndexError, TypeError):
-                raise RunError(
-                    f"the server at {at} sent a reply without choices: check it"
-                ) from None
-            else:
-                if choice.get("finish_reason") != "abort" or choice.get("token_ids"):
-                    return choice
-                why = "the request was aborted"
+            except (ValueError, LookupError, TypeError):
+                why = "a reply without choices"
         raise RunError(
             f"the server at {at} gave no answer to prompt {problem} in {TRIES} tries "
             f"({why}). {_start(self.name)}"
@@ -203,18 +187,31 @@ class ServerDecoder(Decoder):
             )
 
 
-def served(url: str) -> tuple[list[str], str]:
-    """Names of the models of a server, and its version (empty if it names none, as vLLM does).
+def served(url: str) -> list[str]:
+    """Names of the models of a server. Raises `RunError` if it does not answer or wants a key."""
+    try:
+        with openai.OpenAI(**_access(url, QUICK)) as client:
+            reply = client.models.with_raw_response.list()
+        return [str(model["id"]) for model in reply.http_response.json()["data"]]
+    except (openai.AuthenticationError, openai.PermissionDeniedError):
+        raise RunError(f"{shown(url)} {_KEY}") from None
+    except (openai.OpenAIError, ValueError, LookupError, TypeError) as error:
+        raise RunError(f"{shown(url)} does not answer ({type(error).__name__})") from None
 
-    Raises what the client raises if nobody answers.
-    """
-    key = os.environ.get("S1_SERVER_KEY") or "none"
-    with openai.OpenAI(base_url=url, api_key=key, timeout=QUICK, max_retries=0) as client:
-        names = [str(model.id) for model in client.models.list()]
-        with suppress(openai.APIError, KeyError, TypeError):
+
+def version(url: str) -> str:
+    """The version that a server names, as vLLM does; empty if it names none."""
+    with suppress(openai.OpenAIError, LookupError, TypeError):
+        with openai.OpenAI(**_access(url, QUICK)) as client:
             reply: Any = client.get(url.removesuffix("/v1") + "/version", cast_to=object)
-            return names, str(reply["version"])
-    return names, ""
+        return str(reply["version"])
+    return ""
+
+
+def _access(url: str, seconds: float) -> dict[str, Any]:
+    """What a client of OpenAI's needs; who asks again, and when, is decided here."""
+    key = os.environ.get("S1_SERVER_KEY") or "none"
+    return {"base_url": url, "api_key": key, "timeout": seconds, "max_retries": 0}
 
 
 def addresses(url: str = "") -> list[str]:
@@ -247,16 +244,6 @@ def _tokens(choice: dict[str, Any], machine: Machine, url: str) -> list[int]:
     return tokens
 
 
-def command(
-    model: str, window: int, dtype: str, tensor: int, data: int, port: int = 8000
-) -> list[str]:
-    """The command line that serves `model` for `ServerDecoder`."""
-    arguments = ["vllm", "serve", model_path(model), "--served-model-name", model]
-    arguments += ["--dtype", dtype, "--max-model-len", str(window), "--enable-prefix-caching"]
-    arguments += ["--tensor-parallel-size", str(tensor), "--data-parallel-size", str(data)]
-    return [*arguments, "--port", str(port), "--generation-config", "vllm"]
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", default="paper", help="smoke, laptop, gpu, paper (default)")
     parser.add_argument("--run", default="", metavar="FOLDER", help="run folder")
@@ -271,14 +258,11 @@ def main(args: argparse.Namespace) -> int:
     """Start the server for a profile, in place of this process."""
     book = load_profile(args.profile, args.run)
     name = args.model or (book.run / "models" / "s1").as_posix()
-    line = command(
-        name,
-        book.evaluation.window,
-        book.evaluation.dtype,
-        args.tensor_parallel_size,
-        args.data_parallel_size,
-        args.port,
-    )
+    line = ["vllm", "serve", model_path(name), "--served-model-name", name]
+    line += ["--dtype", book.evaluation.dtype, "--max-model-len", str(book.evaluation.window)]
+    line += ["--tensor-parallel-size", str(args.tensor_parallel_size)]
+    line += ["--data-parallel-size", str(args.data_parallel_size), "--port", str(args.port)]
+    line += ["--enable-prefix-caching", "--generation-config", "vllm"]
     print(shlex.join(line), flush=True)
     if args.print:
         return 0

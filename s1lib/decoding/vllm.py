@@ -87,59 +87,42 @@ class VllmDecoder(Decoder):
     def run(self, jobs: list[Job], sampling: Sampling) -> Iterator[Done]:
         if self._engine is None:
             self._start()
-        running: dict[str, tuple[Job, Machine]] = {}
+        running: dict[str, Done] = {}
+        for job in jobs:
+            one_id_stops(job.machine)
+            job.machine.start()
+        coming = [(job, job.machine) for job in jobs]
         try:
-            yield from self._follow(running, jobs, sampling)
+            while coming or running:
+                for job, machine in coming:
+                    following = [machine]
+                    if job.branches and machine is job.machine and machine.phase != "thinking":
+                        following = job.branches(machine)
+                    for one in following:
+                        if one.phase == "done":
+                            yield job, one
+                        else:
+                            running[self._ask(job, one, sampling)] = job, one
+                coming = []
+                for output in self._engine.step() if running else ():
+                    if output.finished:
+                        job, machine = running.pop(output.request_id)
+                        self.paid += take(machine, output.outputs[0].token_ids)
+                        coming.append((job, machine))
         finally:  # whoever stops reading leaves nothing in the engine
             if running and self._engine is not None:
                 self._engine.abort_request(list(running))
 
-    def _follow(
-        self, running: dict[str, tuple[Job, Machine]], jobs: list[Job], sampling: Sampling
-    ) -> Iterator[Done]:
-        for job in jobs:
-            one_id_stops(job.machine)
-            job.machine.start()
-            yield from self._go_on(running, job, job.machine, sampling)
-        while running:
-            for output in self._engine.step():
-                if output.finished:
-                    job, machine = running.pop(output.request_id)
-                    self.paid += take(machine, output.outputs[0].token_ids)
-                    yield from self._go_on(running, job, machine, sampling)
-
-    def _go_on(
-        self,
-        running: dict[str, tuple[Job, Machine]],
-        job: Job,
-        machine: Machine,
-        sampling: Sampling,
-    ) -> Iterator[Done]:
-        """Ask for what follows, which are its leaves for a trunk at its end; yield what is done."""
-        following = [machine]
-        if job.branches and machine is job.machine and machine.phase != "thinking":
-            following = job.branches(machine)
-        for one in following:
-            if one.phase == "done":
-                yield job, one
-            else:
-                self._ask(running, job, one, sampling)
-
-    def _ask(
-        self,
-        running: dict[str, tuple[Job, Machine]],
-        job: Job,
-        machine: Machine,
-        sampling: Sampling,
-    ) -> None:
+    def _ask(self, job: Job, machine: Machine, sampling: Sampling) -> str:
+        """Queue what a machine wants next; returns the name of the request."""
         from vllm import SamplingParams
 
         wanted = request(job, machine, sampling, self._beyond)
         params = SamplingParams(**wanted, detokenize=False)
         self._asked += 1
         name = str(self._asked)
-        running[name] = (job, machine)
         self._engine.add_request(name, {"prompt_token_ids": list(machine.ids)}, params)
+        return name
 
 
 def _empty() -> None:

@@ -13,19 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Protocol
 
 import torch
 
+from s1lib.decoding.engine import Engine
 from s1lib.decoding.jobs import Done, Job
 from s1lib.streams import Stream, read
 
 WORKERS = 2  # measured on two cores; more of them may pay where there are more
 FEWEST = 32  # jobs that are worth a second worker
-
-
-class Runs(Protocol):
-    def run(self, jobs: list[Job]) -> Iterator[Done]: ...
 
 
 def workers(device: torch.device, jobs: int) -> int:
@@ -42,7 +38,7 @@ def deal(jobs: Sequence[Job], count: int) -> list[list[Job]]:
     return parts
 
 
-def side_by_side(engines: Sequence[Runs], parts: Sequence[list[Job]]) -> Iterator[Done]:
+def side_by_side(engines: Sequence[Engine], parts: Sequence[list[Job]]) -> Iterator[Done]:
     """Run each part on its engine; yields what is done, in whatever order that happens.
 
     An error in a worker is raised here and ends the others, as does closing this iterator.
@@ -52,7 +48,7 @@ def side_by_side(engines: Sequence[Runs], parts: Sequence[list[Job]]) -> Iterato
         return
     before = torch.get_num_threads()
 
-    def work(engine: Runs, jobs: list[Job], stream: Stream[Done]) -> None:
+    def work(engine: Engine, jobs: list[Job], stream: Stream[Done]) -> None:
         torch.set_num_threads(max(1, before // len(engines)))
         for done in engine.run(jobs):
             stream.push(done)

@@ -48,21 +48,16 @@ def control_sets(
     texts = [f"\n{trace}\n" for trace in traces]
     lengths = [len(tokenizer.encode(text, add_special_tokens=False)) for text in texts]
     rows = table.assign(thinking=traces, thinking_tokens=lengths)
-    sets = {
-        "token": selection.token_conditional(rows, tokenizer),
-        "step": selection.step_conditional(rows, tokenizer),
-    }
-    return {name: _fitting(part, tokenizer, max_length) for name, part in sets.items()}
-
-
-def _fitting(
-    texts: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, max_length: int
-) -> pd.DataFrame:
-    ids = tokenizer(texts["text"].tolist(), add_special_tokens=False, verbose=False)["input_ids"]
-    fits = [len(one) <= max_length for one in ids]
-    if not any(fits):
-        raise RunError(f"no text fits in {max_length} tokens: raise training.max_length")
-    return texts[fits].reset_index(drop=True)
+    found = {}
+    makers = {"token": selection.token_conditional, "step": selection.step_conditional}
+    for name, make in makers.items():
+        part = make(rows, tokenizer)
+        texts = tokenizer(part["text"].tolist(), add_special_tokens=False, verbose=False)
+        fits = [len(ids) <= max_length for ids in texts["input_ids"]]
+        if not any(fits):
+            raise RunError(f"no text fits in {max_length} tokens: raise training.max_length")
+        found[name] = part[fits].reset_index(drop=True)
+    return found
 
 
 def ask_tokens(decoder: Decoder, tests: pd.DataFrame, bound: int) -> list[Generation]:

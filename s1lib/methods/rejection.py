@@ -71,13 +71,11 @@ def reject(pool: pd.DataFrame, bound: int, exhausted: Exhausted = "shortest") ->
     )
 
 
-def as_runs(
-    found: Mapping[int, pd.DataFrame], benchmark: str, method: str = METHOD, model: str = "s1"
-) -> list[Run]:
+def as_runs(found: Mapping[int, pd.DataFrame], benchmark: str, method: str = METHOD) -> list[Run]:
     """What `reject` gives for each bound, as a run of one benchmark, with what it cost."""
     return [
         Run(
-            Setting(model=model, method=method, asked=str(bound)),
+            Setting(model="s1", method=method, asked=str(bound)),
             benchmark,
             part["correct"].to_numpy(dtype=float),
             part["thinking_tokens"].to_numpy(dtype=float),

@@ -10,20 +10,29 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    DynamicCache,
+    PreTrainedTokenizerBase,
+)
 
 from s1lib.artifacts import RunError
 from s1lib.chat import ASSISTANT, END, THINK
+from s1lib.decoding.checked import Unknown
+from s1lib.decoding.fast import Fast
+from s1lib.decoding.local import fitting
+from s1lib.decoding.network import Chunk
 from s1lib.decoding.prefixes import Prefixes, shared
 from s1lib.decoding.tree import blank_lines
 from s1lib.metrics import Estimate, estimate, resampled_means
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 _USER = "<|im_start|>user\n"
 _BREAK = re.compile(r"\n\n|<\|im_start\|>(?:\d+ steps left|answer)?")
@@ -46,13 +55,6 @@ class RewardModel:
     def __init__(
         self, folder: str | Path, *, longest: int = 1024, rows: int = 64, kept: int = 256
     ) -> None:
-        import torch
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-        from s1lib.decoding.checked import Unknown
-        from s1lib.decoding.fast import Fast
-        from s1lib.decoding.local import fitting
-
         if not (Path(folder) / "config.json").is_file():
             raise RunError(f"{folder} has no reward model. Train it with: python -m s1lib run")
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -79,10 +81,6 @@ class RewardModel:
         return np.array([found[name] for name in names])
 
     def _score(self, traces: list[list[int]]) -> Floats:
-        import torch
-
-        from s1lib.decoding.network import Chunk
-
         chunks = []
         for row, trace in enumerate(traces):
             known = self._known(trace, row)
@@ -115,9 +113,6 @@ class HubReward:
     """
 
     def __init__(self, name: str, tokenizer: PreTrainedTokenizerBase, token: int = 8094) -> None:
-        import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
         self.theirs, self.token = tokenizer, token
         self.tokenizer = AutoTokenizer.from_pretrained(name)
         self.model: Any = AutoModelForCausalLM.from_pretrained(
@@ -135,9 +130,6 @@ class HubReward:
         return rewards
 
     def _score(self, ids: list[int]) -> float:
-        import torch
-        from transformers import DynamicCache
-
         before, self.read = self.read, []  # in case this one comes to no end
         if not before:
             self.cache = DynamicCache()

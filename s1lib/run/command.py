@@ -78,10 +78,9 @@ def bring_up_to_date(args: argparse.Namespace, profile: Profile) -> int:
         if not forced and not any(reasons.values()):
             print(f"{profile.run}: all {len(chosen)} chapters are up to date")
             return 0
-        arguments = ["--profile", args.profile, "--run", str(profile.run), *(["--force"] * forced)]
-        arguments += ["--site"] * args.site
-        for setting in args.p:
-            arguments += ["-p", setting]
+        arguments = ["--profile", args.profile, "--run", str(profile.run)]
+        arguments += ["--force"] * forced + ["--site"] * args.site
+        arguments += [part for setting in args.p for part in ("-p", setting)]
         settings = {
             "root": str(root),
             "python": sys.executable,

@@ -13,6 +13,7 @@ import json
 import logging
 import re
 from pathlib import Path
+from types import GenericAlias
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -20,16 +21,8 @@ from pydantic import TypeAdapter, ValidationError
 from s1lib.artifacts import RunError
 from s1lib.run.graph import Chapter
 
-TYPES: dict[str, Any] = {
-    "bool": bool,
-    "int": int,
-    "float": float,
-    "str": str,
-    "list[int]": list[int],
-    "list[float]": list[float],
-    "list[str]": list[str],
-    "list[bool]": list[bool],
-}
+_PLAIN: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool}
+TYPES = _PLAIN | {f"list[{name}]": GenericAlias(list, kind) for name, kind in _PLAIN.items()}
 _TYPE = re.compile(r"(list(?:\[| of ))?(bool|int|float|str)\b")
 
 

@@ -33,9 +33,9 @@ def share_rows(processes: int) -> None:
 
 def check_heads(heads: int, kv_heads: int, processes: int) -> None:
     """Raise `RunError` unless the heads can be dealt out evenly to processes that share a row."""
-    if heads % processes or (kv_heads % processes and processes % kv_heads):
-        fitting = [n for n in range(1, heads + 1) if not heads % n]
-        fitting = [n for n in fitting if not kv_heads % n or not n % kv_heads]
+    whole = [n for n in range(1, heads + 1) if not heads % n]
+    fitting = [n for n in whole if not kv_heads % n or not n % kv_heads]
+    if processes not in fitting:
         raise RunError(
             f"{heads} attention heads ({kv_heads} for keys and values) cannot be dealt out to "
             f"{processes} processes: set training.sequence_parallel to one of "

@@ -104,16 +104,14 @@ def load_samples(
         raise RunError(f"{path} has no rows: make it again with: python -m s1lib run --from 04")
     names = table["id"] if "id" in table.columns else pd.Series(table.index.astype(str))
     header = header_ids(tokenizer)
-    columns: dict[str, list] = {"id": [], "input_ids": [], "labels": []}
+    rows = []
     for number, (name, text) in enumerate(zip(names, table["text"], strict=True)):
         row = f"row {number} ({name}) of {Path(path).name}"
         if not isinstance(text, str) or not text:
             raise RunError(f"{row} has no text: make it again with: python -m s1lib run --from 04")
         ids, labels = encode(tokenizer, text, row, max_length, cut, header)
-        columns["id"].append(str(name))
-        columns["input_ids"].append(ids)
-        columns["labels"].append(labels)
-    return Dataset.from_dict(columns)
+        rows.append({"id": str(name), "input_ids": ids, "labels": labels})
+    return Dataset.from_list(rows)
 
 
 def cuts(lengths: Sequence[int], limits: Sequence[int]) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from itertools import pairwise
 from s1lib.artifacts import RunError
 from s1lib.chat import model_path
 from s1lib.profile import Profile, Training
+from s1lib.published import published
 from s1lib.training.recipe import layout
 
 H100 = 989e12  # dense bf16 operations per second; the same on an H200
@@ -63,6 +64,11 @@ class Shape:
         return self.layers * recipe.lora * sides if recipe.lora else self.parameters
 
 
+SIZES = {  # as configurations call them
+    "layers": "num_hidden_layers", "hidden": "hidden_size", "mlp": "intermediate_size",
+    "heads": "num_attention_heads", "kv_heads": "num_key_value_heads", "vocabulary": "vocab_size",
+    "tied": "tie_word_embeddings",
+}  # fmt: skip
 QWEN_32B = Shape(64, 5120, 27648, 40, 8, 152064)
 KNOWN = {  # as on the hub, so that plans can be made without it
     "Qwen/Qwen2.5-0.5B-Instruct": Shape(24, 896, 4864, 14, 2, 151936, tied=True),
@@ -87,21 +93,12 @@ def read_shape(model: str) -> Shape:
     except (OSError, ValueError):
         raise RunError(f"{model} has no configuration that can be read: is it there?") from None
     try:
-        return Shape(
-            config.num_hidden_layers,
-            config.hidden_size,
-            config.intermediate_size,
-            config.num_attention_heads,
-            config.num_key_value_heads,
-            config.vocab_size,
-            bool(config.tie_word_embeddings),
-            getattr(config, "head_dim", None) or 0,
-        )
+        sizes = {ours: getattr(config, theirs) for ours, theirs in SIZES.items()}
     except AttributeError as error:
         raise RunError(f"{model} is no Qwen2-like model ({error}): choose another base") from None
+    return Shape(**sizes, head_size=getattr(config, "head_dim", None) or 0)
 
 
-# --------------------------------------------------------------------------------------
 # Memory
 
 
@@ -199,7 +196,6 @@ def _logits(shape: Shape, tokens: float, value: int, gpu: bool) -> float:
     return min(tokens, 4096) * 32768 * value + table * (value + 4.0)
 
 
-# --------------------------------------------------------------------------------------
 # Time
 
 
@@ -254,8 +250,6 @@ def published_lengths(extra: float = 0.0) -> list[float]:
 
     `extra` stands for prompt and answer, which the histogram of traces leaves out (about 500).
     """
-    from s1lib.published import published
-
     histogram = published("lengths")["gemini"]
     edges, counts = histogram["bins"], histogram["counts"]
     middle = [(a + b) / 2 for a, b in pairwise(edges)]

@@ -16,6 +16,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
+from torch.nn.utils.rnn import pad_sequence
+from transformers import AutoModelForSequenceClassification, get_linear_schedule_with_warmup
+from transformers.utils import logging
 
 from s1lib.artifacts import RunError, read_json, replace_folder
 from s1lib.chat import load_tokenizer, model_path
@@ -69,11 +74,6 @@ def train(
     was trained with, or 1e-3 where nobody has said. Decoders give their memory back first. Returns
     the log: step, loss (nats). Raises `RunError` if there are no traces.
     """
-    import torch
-    from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
-    from transformers import AutoModelForSequenceClassification, get_linear_schedule_with_warmup
-    from transformers.utils import logging
-
     if not traces:
         raise RunError("the reward model has no traces to learn from: sample more questions")
     give_back()
@@ -143,9 +143,6 @@ def _padded(rows: Sequence[Trace]) -> tuple[Any, Any, Any]:
 
     Padding follows the trace, and attention looks back only, so no mask is needed.
     """
-    import torch
-    from torch.nn.utils.rnn import pad_sequence
-
     ids = pad_sequence([torch.tensor(row.ids) for row in rows], batch_first=True)
     weights = torch.zeros(ids.shape)
     for index, row in enumerate(rows):

@@ -12,25 +12,25 @@ from __future__ import annotations
 
 import argparse
 import errno
-import json
 import os
 import shutil
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 from accelerate import PartialState
+from huggingface_hub import ModelCard, ModelCardData
 from transformers.trainer_utils import get_last_checkpoint
 
-from s1lib.artifacts import RunError, replace_folder, write_json, write_table, write_text
+from s1lib.artifacts import RunError, read_json, replace_folder, write_json, write_table, write_text
 from s1lib.chat import load_tokenizer, model_path
 from s1lib.profile import Profile, load_profile
 from s1lib.training.attention import settle
 from s1lib.training.data import load_samples
-from s1lib.training.fit import disk, read_shape
 from s1lib.training.recipe import deviations, identity, layout
 from s1lib.training.trainer import gather, make_trainer
 
@@ -79,7 +79,6 @@ def train(book: Profile, data: Path, output: Path) -> None:
     parameters = sum(p.numel() for p in model.parameters())
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     if state.is_main_process:
-        _check_disk(staging, disk(read_shape(base), recipe))
         counts = f"{trained / 1e6:.2f} of {parameters / 1e6:.2f} M parameters"
         print(f"{counts}, {len(samples)} samples, {plan}", flush=True)
     trainer.train(resume_from_checkpoint=checkpoint)
@@ -104,41 +103,21 @@ def train(book: Profile, data: Path, output: Path) -> None:
 
 def card(book: Profile, job: dict[str, Any], log: pd.DataFrame) -> str:
     """The model card: recipe, data hash, deviations and loss curve."""
+    data = ModelCardData(
+        base_model=job["model"],
+        library_name="transformers",
+        tags=["s1", "test-time scaling", "trl", "sft"],
+    )
     points = log.iloc[sorted({*range(0, len(log), max(1, len(log) // 15)), len(log) - 1})]
-    lines = [
-        "---",
-        f"base_model: {job['model']}",
-        "library_name: transformers",
-        "tags: [s1, test-time scaling, trl, sft]",
-        "---",
-        f"# {job['model']} fine-tuned on {job['samples']} thinking traces",
-        "",
-        f"Profile `{book.name}`, seed {job['seed']}, data SHA-256 `{job['data']}` (first 16 "
-        f"digits), {len(log)} optimizer steps. Weights are float32; the step-by-step log is in "
-        "`log.parquet`.",
-        "",
-        "## Recipe",
-        "",
-        "| setting | value |",
-        "|---|---|",
-        *(f"| {name} | {value} |" for name, value in job["recipe"].items()),
-        "",
-        "Where it departs from the paper's (arXiv 2501.19393, appendix D):",
-        "",
-        *(f"- {line}" for line in deviations(book) or ["nowhere"]),
-        "",
-        "## Loss",
-        "",
-        "| step | epoch | loss |",
-        "|---|---|---|",
-        *(f"| {row.step} | {row.epoch:.2f} | {row.loss:.4f} |" for row in points.itertuples()),
-    ]
-    return "\n".join(lines) + "\n"
+    shown: dict[str, Any] = {"profile": book.name, "job": job, "deviations": deviations(book)}
+    shown |= {"steps": len(log), "points": list(points.itertuples())}
+    template = Path(__file__).parent / "card.jinja"
+    return f"{ModelCard.from_template(data, template_path=str(template), **shown)}\n"
 
 
 def _prepare(staging: Path, job: dict[str, Any]) -> str | None:
     """Make the staging folder; keep what a killed run of the same job left, remove the rest."""
-    if staging.is_dir() and _known(staging / "job.json") != json.loads(json.dumps(job)):
+    if staging.is_dir() and _known(staging / "job.json") != job:
         shutil.rmtree(staging)
     staging.mkdir(parents=True, exist_ok=True)
     write_json(staging / "job.json", job)
@@ -153,19 +132,9 @@ def _prepare(staging: Path, job: dict[str, Any]) -> str | None:
 
 def _known(file: Path) -> Any:
     """What a file of JSON holds, None where a kill has left none or half of one."""
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-
-
-def _check_disk(folder: Path, needed: float) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise RunError(
-            f"{folder} has {free / 1e9:.1f} GB free and training needs {needed / 1e9:.1f} GB for "
-            "checkpoints: free space or choose another run folder"
-        )
+    with suppress(RunError):
+        return read_json(file)
+    return None
 
 
 def _full(error: BaseException) -> bool:
@@ -199,20 +168,18 @@ def main(arguments: list[str] | None = None) -> int:
         _follow_parent()
     try:
         train(load_profile(options.profile), options.data, options.output)
+        return 0
     except RunError as error:
-        print(f"RunError: {error}", file=sys.stderr, flush=True)
-        return FAILED
+        why = str(error)
     except Exception as error:
         if not _full(error):
             raise
-        print(
-            f"RunError: no room to save in {options.output.parent} ({error}): free space and "
-            "start again, training goes on from the last checkpoint",
-            file=sys.stderr,
-            flush=True,
+        why = (
+            f"no room to save in {options.output.parent} ({error}): free space and start again, "
+            "training goes on from the last checkpoint"
         )
-        return FAILED
-    return 0
+    print(f"RunError: {why}", file=sys.stderr, flush=True)
+    return FAILED
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections import defaultdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -39,29 +40,23 @@ def collate(
     that share the row get a slice each, and a last document of weight 0 makes slices equal; so
     does an empty list, for a process that has nothing to do in the last step of an epoch.
     """
-    ids: list[int] = []
-    positions: list[int] = []
-    labels: list[int] = []
-    weights: list[float] = []
-    documents = [len(sample["labels"]) for sample in samples]
-    for sample in samples:
-        shifted = [*sample["labels"][1:], IGNORED]
+    tokens = sum(len(sample["labels"]) for sample in samples)
+    filling = -tokens % parts if tokens else parts
+    documents = [(sample["input_ids"], sample["labels"]) for sample in samples]
+    documents += [([0] * filling, [IGNORED] * filling)] if filling else []
+    row: dict[str, list[Any]] = defaultdict(list)
+    for ids, labels in documents:
+        shifted = [*labels[1:], IGNORED]
         trained = sum(label != IGNORED for label in shifted)
-        weight = 1.0 / trained if loss == "sequence" else 1.0
-        ids += sample["input_ids"]
-        positions += range(len(shifted))
-        labels += shifted
-        weights += [weight if label != IGNORED else 0.0 for label in shifted]
-    filling = -len(ids) % parts if ids else parts
-    if filling:
-        documents.append(filling)
-    own = slice(part * (len(ids) + filling) // parts, (part + 1) * (len(ids) + filling) // parts)
+        weight = 1.0 / max(trained, 1) if loss == "sequence" else 1.0
+        row["input_ids"] += ids
+        row["position_ids"] += range(len(ids))
+        row["shift_labels"] += shifted
+        row["weights"] += [weight * (label != IGNORED) for label in shifted]
+    size = (tokens + filling) // parts
     return {
-        "input_ids": torch.tensor([(ids + [0] * filling)[own]]),
-        "position_ids": torch.tensor([[*positions, *range(filling)][own]]),
-        "shift_labels": torch.tensor([(labels + [IGNORED] * filling)[own]]),
-        "weights": torch.tensor([(weights + [0.0] * filling)[own]]),
-        "documents": tuple(documents),
+        **{name: torch.tensor([column[part * size :][:size]]) for name, column in row.items()},
+        "documents": tuple(len(ids) for ids, _ in documents),
         "rows": tuple(sample["id"] for sample in samples),
     }
 
@@ -216,6 +211,7 @@ def make_trainer(
     attention.check_heads(shape.heads, shape.kv_heads, sharing)
     part = PartialState().process_index % sharing
     attention.share_rows(sharing)
+    shares = plan.groups, plan.accumulation, sharing
     dtype = recipe.dtype if recipe.lora else "float32"  # what is not trained takes less room
     config.model_init_kwargs = {"dtype": dtype, "attn_implementation": attention.NAME}
     return BalancedTrainer(
@@ -226,15 +222,7 @@ def make_trainer(
         data_collator=lambda rows: collate(rows, recipe.loss, part, sharing),
         peft_config=adapters(recipe.lora) if recipe.lora else None,
         callbacks=[Journal(sum(lengths) / math.ceil(len(lengths) / recipe.batch))],
-        sampler=StepSampler(
-            lengths,
-            recipe.batch,
-            plan.groups,
-            plan.accumulation,
-            sharing,
-            quadratic(shape),
-            book.seed,
-        ),
+        sampler=StepSampler(lengths, recipe.batch, *shares, quadratic(shape), book.seed),
     )
 
 
