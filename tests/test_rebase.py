@@ -59,8 +59,14 @@ def search(decoder, prompts, reward, forcing=CAPPED, first=0, width=WIDTH, live=
 
 def test_a_share_is_rounded_up_from_the_best_reward_down():
     assert shares([0.9, 0.1, 0.1], 4, balance=0.2) == [4, 0, 0]
-    assert shares([0.5, 0.4, 0.1], 16, balance=0.2) == [10, 6, 0]
+    assert shares([0.5, 0.4, 0.1], 16, balance=0.2) == [10, 5, 1]
     assert shares([0.1, 0.5], 1) == [0, 1]
+    assert shares([400.0, 0.0, -400.0], 3) == [3, 0, 0]  # logits of the hub: no weight is left
+
+
+def test_a_share_is_one_of_what_is_left():
+    """Shares of the whole width were rounded up, and half of eight nearly equal traces dropped."""
+    assert shares([0.5 + i / 1000 for i in range(8)], 8) == [0, 1, 1, 1, 1, 1, 1, 2]
 
 
 def test_equal_rewards_share_the_width_equally():

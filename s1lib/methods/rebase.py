@@ -81,18 +81,20 @@ class Tree:
 
 
 def shares(rewards: Sequence[float], width: int, balance: float = 0.2) -> list[int]:
-    """How often each trace goes on, `width` in all (reference: `eval/rebase`).
+    """How often each trace goes on, `width` in all (`select_softmax` of the reference).
 
-    From the best reward down, each gets its share of the width by softmax(reward / balance),
-    rounded up, as long as there is width left; of equal rewards the first goes first.
+    From the best reward down, each gets its share of the width that is left, by softmax(reward /
+    balance) among those whose turn has not come, rounded up; of equal rewards the first goes first.
     """
     values = np.asarray(rewards, dtype=float) / balance
     weights = np.exp(values - values.max(initial=-np.inf))
-    wanted = np.ceil(np.round(width * weights / weights.sum(), 9)).astype(int)
+    order = np.argsort(-values, kind="stable")
+    coming = np.cumsum(weights[order][::-1])[::-1]  # its own weight and all that come after
     found, left = [0] * len(rewards), width
-    for index in np.argsort(-values, kind="stable"):
-        found[index] = min(int(wanted[index]), left)
-        left -= found[index]
+    for index, total in zip(order, coming, strict=True):
+        if left:  # without, even the weights may be none
+            found[index] = math.ceil(round(left * weights[index] / total, 9))
+            left -= found[index]
     return found
 
 
