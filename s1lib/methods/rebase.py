@@ -23,7 +23,7 @@ from s1lib.decoding.decoder import Decoder
 from s1lib.decoding.forcing import Forcing
 from s1lib.decoding.record import Generation
 from s1lib.decoding.sampling import Sampling
-from s1lib.decoding.tree import Stepper, Steps
+from s1lib.decoding.tree import BLANK_LINE, Stepper, Steps
 from s1lib.methods.majority import vote
 from s1lib.methods.reward import Reward
 from s1lib.progress import progress
@@ -100,13 +100,14 @@ def shares(rewards: Sequence[float], width: int, balance: float = 0.2) -> list[i
 
 @dataclass(frozen=True)
 class Search:
-    """How many traces a search has, and how sharply that width follows rewards.
+    """How many traces a search has, how sharply that width follows rewards, and what ends a step.
 
     About `live` traces are decoded side by side; results do not depend on it.
     """
 
     width: int = 16
     balance: float = 0.2
+    step: str = BLANK_LINE
     live: int = 128
 
     def __post_init__(self) -> None:
@@ -131,7 +132,9 @@ def rebase(
     """
     size = max(1, search.live // search.width)
     live = search.width * size
-    steps = Steps(decoder, problems, forcing or Forcing(), sampling, live=live, method=REBASE)
+    steps = Steps(
+        decoder, problems, forcing or Forcing(), sampling, search.step, live=live, method=REBASE
+    )
     grown: dict[int, Tree] = {}
     following = 0
     growing = _grow(steps, reward, size, search.width, search.balance)

@@ -19,7 +19,6 @@ from scipy.stats import rankdata
 from s1lib.artifacts import RunError
 from s1lib.chat import ASSISTANT, END, THINK
 from s1lib.decoding.prefixes import Prefixes, shared
-from s1lib.decoding.tree import blank_lines
 from s1lib.metrics import Estimate, estimate, resampled_means
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ class RewardModel:
         self, folder: str | Path, *, longest: int = 1024, rows: int = 64, kept: int = 256
     ) -> None:
         import torch
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+        from transformers import AutoModelForSequenceClassification
 
         from s1lib.decoding.checked import Unknown
         from s1lib.decoding.fast import Fast
@@ -67,7 +66,7 @@ class RewardModel:
         self.rows = rows if most == rows + kept else -(-most // 4)
         self.network.reserve(most, longest)
         self.prefixes = Prefixes(self.network, self.rows, most - self.rows)
-        self.pauses = blank_lines(AutoTokenizer.from_pretrained(str(folder)))
+        self.ends: set[int] = set()  # ids that traces ended in when they were scored
 
     def __call__(self, traces: Sequences) -> Floats:
         names = [tuple(trace) for trace in traces]
@@ -92,12 +91,13 @@ class RewardModel:
         logits = self.network.step(tokens, places, chunks)
         for row, trace in enumerate(traces):
             self.prefixes.put(trace, row, len(trace))
+            self.ends.add(trace[-1])
         return torch.sigmoid(logits[:, 0].double()).cpu().numpy()
 
     def _known(self, trace: list[int], row: int) -> int:
         """Take the longest beginning of the trace that was scored before."""
         for stop in range(len(trace) - 1, 0, -1):
-            if trace[stop - 1] in self.pauses and (known := self.prefixes.take(trace[:stop], row)):
+            if trace[stop - 1] in self.ends and (known := self.prefixes.take(trace[:stop], row)):
                 return known
         return 0
 
