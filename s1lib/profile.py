@@ -159,6 +159,7 @@ class Search(Section):
     votes: int = Field(ge=2, description="samples of the base model per problem")
     width: int = Field(ge=1, description="traces of a search tree (16)")
     balance: float = Field(default=0.2, gt=0, description="temperature of the shares of the width")
+    step: str = Field(default="\n\n", min_length=1, description="what ends a step of a trace")
     temperature: float = Field(default=0.5, gt=0, description="of the search's samples")
     reward: str = Field(default="", description="reward model of the hub; empty: train one")
     questions: int = Field(default=400, ge=8, description="questions to train it on")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from s1lib.decoding.forcing import Forcing
 from s1lib.decoding.local import TorchDecoder
 from s1lib.decoding.record import from_table, grade_record, to_table
 from s1lib.decoding.sampling import Sampling
-from s1lib.decoding.tree import blank_lines
+from s1lib.decoding.tree import step_ends
 from s1lib.methods.rebase import Search, rebase, shares, votes
 
 __all__ = ["decoder", "prompts"]
@@ -33,7 +34,7 @@ def talker(tiny_model, tiny_tokenizer):
     import copy
 
     model = copy.deepcopy(tiny_model)
-    pauses = sorted(blank_lines(tiny_tokenizer))
+    pauses = sorted(step_ends(tiny_tokenizer))
     model.lm_head.weight.data[pauses] *= 1.5
     return TorchDecoder(model, tiny_tokenizer, window=WINDOW, answer_tokens=ANSWER, rows=7)
 
@@ -59,8 +60,14 @@ def search(decoder, prompts, reward, forcing=CAPPED, first=0, width=WIDTH, live=
 
 def test_a_share_is_rounded_up_from_the_best_reward_down():
     assert shares([0.9, 0.1, 0.1], 4, balance=0.2) == [4, 0, 0]
-    assert shares([0.5, 0.4, 0.1], 16, balance=0.2) == [10, 6, 0]
+    assert shares([0.5, 0.4, 0.1], 16, balance=0.2) == [10, 5, 1]
     assert shares([0.1, 0.5], 1) == [0, 1]
+    assert shares([400.0, 0.0, -400.0], 3) == [3, 0, 0]  # logits of the hub: no weight is left
+
+
+def test_a_share_is_one_of_what_is_left():
+    """Shares of the whole width were rounded up, and half of eight nearly equal traces dropped."""
+    assert shares([0.5 + i / 1000 for i in range(8)], 8) == [0, 1, 1, 1, 1, 1, 1, 2]
 
 
 def test_equal_rewards_share_the_width_equally():
@@ -219,7 +226,25 @@ def test_a_decoder_may_be_used_while_a_search_is_under_way(talker, prompts):
 
 
 def test_steps_end_at_blank_lines_however_they_are_written(tiny_tokenizer):
-    pauses = blank_lines(tiny_tokenizer)
+    pauses = step_ends(tiny_tokenizer)
     texts = [tiny_tokenizer.decode([token]) for token in range(len(tiny_tokenizer))]
     assert pauses == {token for token, text in enumerate(texts) if text.endswith("\n\n")}
     assert pauses
+
+
+def test_steps_end_where_the_search_says(talker, prompts):
+    pool = talker.generate(named(prompts[:6]), CAPPED, POOL)
+    said = Counter(token for one in pool for token in one.thinking)
+    texts = (str(talker.tokenizer.decode([token])) for token, _ in said.most_common())
+    step = next(text for text in texts if text.isascii() and text.isalnum())
+    wanted, heat = Search(WIDTH, step=step), Sampling(HEAT, seed=3)
+    trees = rebase(talker, named(prompts[:6]), by_length, wanted, heat, CAPPED)
+    paused = [one.trace for tree, _ in trees for one in tree.nodes if not one.finished]
+    assert paused
+    ends = {trace.ids[trace.thinking_stop - 1] for trace in paused}
+    assert ends <= step_ends(talker.tokenizer, step)
+
+
+def test_a_step_that_no_token_ends_is_refused(tiny_tokenizer):
+    with pytest.raises(RunError, match="no token ends in 'no such step'"):
+        step_ends(tiny_tokenizer, "no such step")

@@ -12,7 +12,7 @@ from transformers import AutoModelForSequenceClassification
 
 from s1lib.artifacts import RunError
 from s1lib.decoding.record import Generation
-from s1lib.decoding.tree import blank_lines
+from s1lib.decoding.tree import step_ends
 from s1lib.methods.reward import HubReward, RewardModel, auc, auc_within, step_lines
 from s1lib.training.reward import labelled, train
 
@@ -20,7 +20,7 @@ from s1lib.training.reward import labelled, train
 @pytest.fixture(scope="module")
 def traces(tiny_tokenizer):
     """Traces that say yes end right, traces that say no end wrong."""
-    pauses = blank_lines(tiny_tokenizer)
+    pauses = step_ends(tiny_tokenizer)
     found = []
     for number in range(96):
         word = ("no", "yes")[number % 2]
@@ -46,7 +46,7 @@ def folder(tiny_model_path, traces, tmp_path_factory):
 
 
 def test_a_trace_is_scored_after_each_step_and_at_its_end(traces, tiny_tokenizer):
-    pauses = blank_lines(tiny_tokenizer)
+    pauses = step_ends(tiny_tokenizer)
     for trace in traces:
         *steps, last = trace.places
         assert all(trace.ids[place] in pauses for place in steps)

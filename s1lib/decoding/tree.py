@@ -1,4 +1,4 @@
-"""Decoding a step at a time: a trace pauses at each blank line, and may go on more than once.
+"""Decoding a step at a time: a trace pauses where a step ends, and may go on more than once.
 
 Tree search looks at a trace after every step, drops it, or lets it go on several times. What a
 fork shares with its siblings is not computed again: the torch backend has a prefix cache, as vLLM
@@ -14,6 +14,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from s1lib.artifacts import RunError
 from s1lib.benchmarks import Problem
 from s1lib.decoding.decoder import Decoder
 from s1lib.decoding.draw import key
@@ -22,10 +23,12 @@ from s1lib.decoding.jobs import Job
 from s1lib.decoding.record import Generation
 from s1lib.decoding.sampling import Sampling
 
+BLANK_LINE = "\n\n"
+
 
 @dataclass(frozen=True)
 class StepMarks(Marks):
-    """Marks with `pauses`: ids whose text ends in a blank line."""
+    """Marks with `pauses`: ids that end a step."""
 
     pauses: frozenset[int] = frozenset()
 
@@ -68,7 +71,7 @@ class Steps:
 
     Random numbers belong to (seed, problem, number, position), where `number` is the caller's for
     each trace, so that results do not depend on what else runs (`sampling.samples` is not looked
-    at). `tags` are further fields of `Generation`.
+    at). A step ends with `step` (`step_ends`). `tags` are further fields of `Generation`.
     """
 
     def __init__(
@@ -77,13 +80,14 @@ class Steps:
         problems: Sequence[Problem],
         forcing: Forcing,
         sampling: Sampling,
+        step: str = BLANK_LINE,
         *,
         live: int,
         **tags: Any,
     ) -> None:
         self.decoder, self.problems = decoder, problems
         self.sampling, self.forcing = sampling, forcing
-        pauses = blank_lines(decoder.tokenizer)
+        pauses = step_ends(decoder.tokenizer, step)
         self.marks = StepMarks(**vars(decoder.marks(forcing)), pauses=pauses)
         self._fields = {**decoder.fields(forcing, sampling), **tags}
         roots = (self.root(problem) for problem in range(len(problems)))
@@ -118,8 +122,15 @@ class Steps:
         return replace(row, benchmark=one.benchmark, sampled=sampled, **tags)
 
 
-def blank_lines(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """Ids whose text ends in a blank line: where a step ends."""
+def step_ends(tokenizer: PreTrainedTokenizerBase, step: str = BLANK_LINE) -> frozenset[int]:
+    """Ids whose text ends in the delimiter `step`: where a step ends.
+
+    Raises `RunError` if there are none.
+    """
     pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
-    newline = tokenizer.convert_ids_to_tokens(tokenizer.encode("\n", add_special_tokens=False))[-1]
-    return frozenset(i for i, piece in enumerate(pieces) if piece and piece.endswith(2 * newline))
+    ids = tokenizer.encode(step, add_special_tokens=False)
+    ending = "".join(tokenizer.convert_ids_to_tokens(ids))
+    found = frozenset(i for i, piece in enumerate(pieces) if piece and piece.endswith(ending))
+    if not found:
+        raise RunError(f"no token ends in {step!r}, so no step would: give search.step another end")
+    return found

@@ -23,7 +23,7 @@ from s1lib.decoding.decoder import Decoder
 from s1lib.decoding.forcing import Forcing
 from s1lib.decoding.record import Generation
 from s1lib.decoding.sampling import Sampling
-from s1lib.decoding.tree import Stepper, Steps
+from s1lib.decoding.tree import BLANK_LINE, Stepper, Steps
 from s1lib.methods.majority import vote
 from s1lib.methods.reward import Reward
 from s1lib.progress import progress
@@ -81,30 +81,33 @@ class Tree:
 
 
 def shares(rewards: Sequence[float], width: int, balance: float = 0.2) -> list[int]:
-    """How often each trace goes on, `width` in all (reference: `eval/rebase`).
+    """How often each trace goes on, `width` in all (`select_softmax` of the reference).
 
-    From the best reward down, each gets its share of the width by softmax(reward / balance),
-    rounded up, as long as there is width left; of equal rewards the first goes first.
+    From the best reward down, each gets its share of the width that is left, by softmax(reward /
+    balance) among those whose turn has not come, rounded up; of equal rewards the first goes first.
     """
     values = np.asarray(rewards, dtype=float) / balance
     weights = np.exp(values - values.max(initial=-np.inf))
-    wanted = np.ceil(np.round(width * weights / weights.sum(), 9)).astype(int)
+    order = np.argsort(-values, kind="stable")
+    coming = np.cumsum(weights[order][::-1])[::-1]  # its own weight and all that come after
     found, left = [0] * len(rewards), width
-    for index in np.argsort(-values, kind="stable"):
-        found[index] = min(int(wanted[index]), left)
-        left -= found[index]
+    for index, total in zip(order, coming, strict=True):
+        if left:  # without, even the weights may be none
+            found[index] = math.ceil(round(left * weights[index] / total, 9))
+            left -= found[index]
     return found
 
 
 @dataclass(frozen=True)
 class Search:
-    """How many traces a search has, and how sharply that width follows rewards.
+    """How many traces a search has, how sharply that width follows rewards, and what ends a step.
 
     About `live` traces are decoded side by side; results do not depend on it.
     """
 
     width: int = 16
     balance: float = 0.2
+    step: str = BLANK_LINE
     live: int = 128
 
     def __post_init__(self) -> None:
@@ -129,7 +132,9 @@ def rebase(
     """
     size = max(1, search.live // search.width)
     live = search.width * size
-    steps = Steps(decoder, problems, forcing or Forcing(), sampling, live=live, method=REBASE)
+    steps = Steps(
+        decoder, problems, forcing or Forcing(), sampling, search.step, live=live, method=REBASE
+    )
     grown: dict[int, Tree] = {}
     following = 0
     growing = _grow(steps, reward, size, search.width, search.balance)

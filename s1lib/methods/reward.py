@@ -31,7 +31,6 @@ from s1lib.decoding.fast import Fast
 from s1lib.decoding.local import fitting
 from s1lib.decoding.network import Chunk
 from s1lib.decoding.prefixes import Prefixes, shared
-from s1lib.decoding.tree import blank_lines
 from s1lib.metrics import Estimate, estimate, resampled_means
 
 _USER = "<|im_start|>user\n"
@@ -69,7 +68,7 @@ class RewardModel:
         self.rows = rows if most == rows + kept else -(-most // 4)
         self.network.reserve(most, longest)
         self.prefixes = Prefixes(self.network, self.rows, most - self.rows)
-        self.pauses = blank_lines(AutoTokenizer.from_pretrained(str(folder)))
+        self.ends: set[int] = set()  # ids that traces ended in when they were scored
 
     def __call__(self, traces: Sequences) -> Floats:
         names = [tuple(trace) for trace in traces]
@@ -90,12 +89,13 @@ class RewardModel:
         logits = self.network.step(tokens, places, chunks)
         for row, trace in enumerate(traces):
             self.prefixes.put(trace, row, len(trace))
+            self.ends.add(trace[-1])
         return torch.sigmoid(logits[:, 0].double()).cpu().numpy()
 
     def _known(self, trace: list[int], row: int) -> int:
         """Take the longest beginning of the trace that was scored before."""
         for stop in range(len(trace) - 1, 0, -1):
-            if trace[stop - 1] in self.pauses and (known := self.prefixes.take(trace[:stop], row)):
+            if trace[stop - 1] in self.ends and (known := self.prefixes.take(trace[:stop], row)):
                 return known
         return 0
 
