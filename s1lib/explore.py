@@ -2,7 +2,7 @@
 
 Rows of a run become HTML that is complete without a script (`jupyter_book/_templates`; Jinja
 escapes whatever a model wrote); `jupyter_book/_static/explore.mjs` adds controls to it. What a run
-has not made is one sentence on its page.
+has not made is one sentence on its page. `live` does the same in a notebook, for any question.
 """
 
 from __future__ import annotations
@@ -11,17 +11,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby, pairwise
 from math import log2
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from IPython.display import HTML
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from transformers import PreTrainedTokenizerBase
 
 from s1lib import results
 from s1lib.artifacts import read_table
 from s1lib.chat import load_tokenizer
+from s1lib.decoding import cells
 from s1lib.decoding.record import Generation, read_record
 from s1lib.results import AllFacts, Point
 
+if TYPE_CHECKING:
+    from s1lib.decoding.decoder import Decoder
+
+PAGES = Path(__file__).parents[1] / "jupyter_book"
 LETTERS = 1_500_000  # of traces on one page: more would be slow to open on a phone
 
 
@@ -121,7 +127,7 @@ def _stops(
             "waits": one.waits,
             "tokens": len(one.thinking),
             "answer": one.text.strip(),
-            "right": one.verdict == "correct",
+            "right": one.verdict == "correct" if one.verdict else None,
             "pieces": [
                 (mark, tokenizer.decode([token for token, _ in some]))
                 for mark, some in groupby(new, key=lambda pair: pair[1])
@@ -160,6 +166,21 @@ def _curve(points: Sequence[Point]) -> dict[str, Any]:
             for point, power in zip(points, powers, strict=True)
         ],
     }
+
+
+def live(
+    decoder: Decoder,
+    question: str,
+    budgets: Sequence[int] = (16, 32, 64, 128, 256, 512),
+    waits: Sequence[int] = (1, 2, 4),
+) -> HTML:
+    """A question of anybody's, decoded now in one sweep, to be moved in the output of a cell."""
+    runs = decoder.sweep([question], cells(budgets, waits))
+    stops = list(_stops(_in_order(runs), decoder.tokenizer))
+    problem = {"shows": "your question", "question": question, "answer": "", "stops": stops}
+    part = {"benchmark": "Here and now", "problems": [problem], "points": []}
+    style = (PAGES / "_static" / "explore.css").read_text(encoding="utf-8")
+    return HTML(f"<style>{style}</style>{render(PAGES, 'budgets', benchmarks=[part])}")
 
 
 # Traces -------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from s1lib.artifacts import RunError
 from s1lib.run.notebooks import Notebook, tags
 from s1lib.times import duration
 
+_EXERCISE = re.compile(r"^(?=\*\*(\d+)\.)", re.MULTILINE)
 _LABELLED = re.compile(r"^\$\$\n(?:.+\n)+?\$\$ \([\w-]+\)$", re.MULTILINE)
 
 
@@ -15,8 +16,9 @@ def for_readers(notebook: Notebook, name: str) -> Notebook:
     """A clean notebook as a page wants it, in place; `name` is what messages call it.
 
     Papermill's cell of injected values is hidden, a picture without a description is described
-    by its section, and links to pages are those of the site. Raises `RunError` naming the cell if
-    an output is an error, or if the cell was not run.
+    by its section, links to pages are those of the site, and each exercise has an address, as
+    `exercise-10-3`. Raises `RunError` naming the cell if an output is an error, or if the cell was
+    not run.
     """
     again = f"Run it again with: python -m s1lib run --only {name[:2]}"
     section = name
@@ -25,6 +27,9 @@ def for_readers(notebook: Notebook, name: str) -> Notebook:
             heading = re.search(r"^#+ +(.+)$", cell["source"], flags=re.MULTILINE)
             section = heading[1] if heading else section
             cell["source"] = cell["source"].replace("](../jupyter_book/", "](../")
+            if cell["source"].startswith("## Exercises\n"):
+                place = rf"(exercise-{name[:2]}-\1)=\n"
+                cell["source"] = _EXERCISE.sub(place, cell["source"])
         elif cell["source"].strip() and not cell.get("execution_count"):
             raise RunError(f"{name}, cell {number}, has not been run. {again}")
         if "injected-parameters" in tags(cell):

@@ -22,6 +22,7 @@ import yaml
 from s1lib import explore, figures, links, slides, speed, tables, times
 from s1lib.artifacts import RunError, replace_folder, write_text
 from s1lib.claims import ledger, markdown
+from s1lib.explore import PAGES
 from s1lib.policy import fence
 from s1lib.profile import add_profile, load_profile
 from s1lib.readers import for_readers, not_run
@@ -31,7 +32,6 @@ from s1lib.run.notebooks import Notebook, clean, plain, read_notebook, write_not
 from s1lib.run.state import last_run
 from s1lib.students import for_a_host, for_students
 
-PAGES = Path(__file__).parents[1] / "jupyter_book"
 _NEEDED_OF_MATHJAX = ("tex-chtml.js", "output", "input")
 
 
@@ -103,8 +103,8 @@ def _executed(run: Path) -> list[Path]:
 
 
 def _sources(pages: Path) -> list[Path]:
-    """The notebooks of the book, run or not."""
-    return sorted((pages.parent / "notebooks").glob("*.ipynb"))
+    """The chapters of the book, run or not."""
+    return sorted((pages.parent / "notebooks").glob("[0-9A-Z][0-9]_*.ipynb"))
 
 
 def _link_to(repository: str, stage: Path) -> None:
@@ -142,8 +142,9 @@ def _stage(
         raise RunError(f"{pages / '_config.yml'} is missing. Restore it with: git checkout {pages}")
     shutil.copytree(pages, stage, ignore=shutil.ignore_patterns("_build", ".*"))
     run_at = {file.name: file for file in notebooks}
-    for source in _sources(pages):
+    for source in (pages.parent / "notebooks").glob("*.ipynb"):  # one of them is no chapter
         write_notebook(for_students(read_notebook(source)), stage / "students" / source.name)
+    for source in _sources(pages):
         if source.name not in run_at:
             took = last_run(source.name[:2], run).get("seconds")
             page = not_run(read_notebook(source), source.name, profile, took)
@@ -151,6 +152,10 @@ def _stage(
     decks = {}
     for name, file in run_at.items():
         page = for_readers(clean(read_notebook(file)), name)
+        if took := last_run(name[:2], run).get("seconds"):
+            said = f"*This run took {times.duration(took)}.*"
+            cell = {"cell_type": "markdown", "id": "took", "metadata": {}, "source": said}
+            page["cells"].insert(1, cell)
         write_notebook(page, stage / "notebooks" / name)
         deck = slides.slides(for_students(page))
         if deck["cells"]:
@@ -169,7 +174,7 @@ def _stage(
     parts = {
         "budgets": {"benchmarks": explore.budgets(run, facts)},
         "traces": explore.traces(run),
-        "ledger": {"rows": rows},
+        "ledger": {"rows": rows, "worlds": worlds.by_claim()},
     }
     for name, data in parts.items():
         write_text(generated / f"{name}.html", explore.render(pages, name, **data))

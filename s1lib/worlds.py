@@ -199,6 +199,17 @@ def ledgers(rows: list[dict[str, Any]], folder: Path = FOLDER) -> str:
     )
 
 
+def by_claim(folder: Path = FOLDER) -> dict[str, dict[str, dict[str, str]]]:
+    """The same by claim: its comparisons, and what each came to, world by world."""
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    shown = table(folder).fillna("–")
+    for name in shown.columns[1:]:
+        claim, _, comparison = name.partition(": ")
+        points = dict(zip(shown["world"], shown[name], strict=True))
+        found.setdefault(claim, {})[comparison.replace("*", "")] = points
+    return found
+
+
 def _verdict(row: dict[str, Any]) -> str:
     value = row["measured"]
     measured = "" if value is None else f": {tables.interval(value, row['ci95'])}"

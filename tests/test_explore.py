@@ -11,8 +11,9 @@ import pytest
 from browser import browser_needed
 from made_up import BENCHMARKS, chapter_06
 
-from s1lib import claims, explore, site
-from s1lib.artifacts import write_table
+from s1lib import claims, explore, site, worlds
+from s1lib.artifacts import write_json, write_table
+from s1lib.decoding.local import TorchDecoder
 from s1lib.decoding.record import Generation, write_record
 from s1lib.results import FORCING, read_all, write_facts
 
@@ -84,15 +85,25 @@ def run(tmp_path_factory, tiny_tokenizer, tiny_model) -> Path:
     return run
 
 
+def other_worlds(folder: Path) -> Path:
+    """One world in which two Waits beat the base on one benchmark of two."""
+    after = {"model": "s1", "method": FORCING, "waits": 2, "string": "Wait"}
+    before = {"model": "base, in text", "method": "plain"}
+    gaps = [{"value": 39.4, "ci95": [30, 50]}, {"value": -4.0, "ci95": [-9, 2]}]
+    found = [{"after": after, "before": before, **gap} for gap in gaps]
+    write_json(folder / "worlds" / "blind.json", {"differences": found})
+    return folder / "worlds"
+
+
 @pytest.fixture(scope="module")
 def pages(run, tmp_path_factory) -> Path:
     """The three parts, each on a page with nothing else but the book's style."""
     folder, facts = tmp_path_factory.mktemp("pages"), read_all(run)
-    style = (site.PAGES / "_static" / "book.css").read_text(encoding="utf-8")
+    style = (site.PAGES / "_static" / "explore.css").read_text(encoding="utf-8")
     parts = {
         "budgets": {"benchmarks": explore.budgets(run, facts)},
         "traces": explore.traces(run),
-        "ledger": {"rows": claims.ledger(facts)},
+        "ledger": {"rows": claims.ledger(facts), "worlds": worlds.by_claim(other_worlds(folder))},
     }
     for name, data in parts.items():
         part = explore.render(site.PAGES, name, **data)
@@ -214,6 +225,12 @@ def test_a_claim_is_unfolded_by_keyboard(browser, pages):
     (rule, table) = seen(browser, "#C3 p")[0], seen(browser, "#C3 table")[0]
     assert rule.startswith("Rule. Fine-tuned") or rule.startswith("Rule. Largest minus smallest")
     assert "largest minus smallest budget, mini-AIME" in table and "✓ yes" in table
+    browser.run("document.querySelector('#C1 summary').focus()")
+    browser.press("Enter")
+    (evidence, elsewhere) = seen(browser, "#C1 table")
+    assert "s1 minus base" in evidence and "two Waits minus the base" in elsewhere
+    assert "because it is wrong" in elsewhere and "+39 −4" in elsewhere
+    assert seen(browser, "#C1 td b") == ["+39"]
 
 
 @browser_needed
@@ -229,3 +246,25 @@ def test_without_scripts_all_of_it_is_there_to_read(browser, pages):
         assert len(seen(browser, "summary")) == 12
     finally:
         browser.scripts(True)
+
+
+@browser_needed
+def test_a_question_of_ones_own_is_moved_in_a_notebook(
+    browser, tiny_model, tiny_tokenizer, tmp_path
+):
+    """Each output brings the script along; the controls of others stay as they are."""
+    decoder = TorchDecoder(tiny_model, tiny_tokenizer, window=300, answer_tokens=20)
+    said = [explore.live(decoder, f"{HOSTILE}7 + {n}?", (4, 8), (1, 2)).data for n in (1, 2)]
+    (tmp_path / "page.html").write_text(f"<!DOCTYPE html><title>lab</title>{''.join(said)}")
+    told = browser.open(tmp_path / "page.html")
+    assert told["complaints"] == [] and told["title"] == "lab"
+
+    def stops() -> list[str]:
+        return [answer.split(",")[0] for answer in seen(browser, ".answer")]
+
+    assert stops() == ["budget 4", "budget 4"]
+    browser.press("Tab", "Tab", "ArrowRight")
+    assert stops() == ["budget 8", "budget 4"]
+    browser.press("Tab", "ArrowRight", "ArrowRight")
+    assert stops()[0] == "no budget" and any("Wait" in forced for forced in seen(browser, "mark"))
+    assert not any("right" in answer or "wrong" in answer for answer in seen(browser, ".answer"))

@@ -18,6 +18,7 @@ from browser import Browser, browser_needed
 from toybook import ROOT
 
 from s1lib import site
+from s1lib.run.graph import read_graph
 
 WIDTHS = (390, 1280, 1920)
 # Axe takes ten seconds on a long page, and what it finds hangs on colours, hardly on widths.
@@ -49,6 +50,8 @@ SCROLLED = """(() => {
   }
   return JSON.stringify([found, deck.getTotalSlides()]);
 })()"""
+CUT = """JSON.stringify([...document.querySelectorAll("div.cell_input pre")]
+  .filter(pre => pre.scrollWidth > pre.clientWidth).map(pre => pre.innerText.slice(0, 60)))"""
 AXE = """axe.run(document, {
   runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice",
             "experimental"],
@@ -132,7 +135,7 @@ def leads_nowhere(link: str) -> bool:
 @browser_needed
 def test_all_chapters_appendices_and_pages_are_looked_at(book):
     pages = set(every_page(book))
-    sources = {f"notebooks/{path.stem}.html" for path in (ROOT / "notebooks").glob("*.ipynb")}
+    sources = {f"notebooks/{chapter.notebook.stem}.html" for chapter in read_graph(ROOT)}
     written = {f"{path.stem}.html" for path in (ROOT / "jupyter_book").glob("*.md")}
     assert len(sources) >= 13 and sources | written <= pages
 
@@ -146,9 +149,17 @@ def test_no_page_has_a_fault_at_any_width_in_either_mode(kind, seen):
 
 
 @browser_needed
-@pytest.mark.parametrize(
-    "number", ["01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11"]
-)
+def test_no_line_of_code_is_cut_at_1280_pixels(book, browser):
+    browser.size(1280, 900)
+    cut = {}
+    for page in (book / "notebooks").glob("*.html"):
+        browser.open(page)
+        cut[page.stem] = json.loads(browser.run(CUT))
+    assert cut and {name: lines for name, lines in cut.items() if lines} == {}
+
+
+@browser_needed
+@pytest.mark.parametrize("number", [chapter.number for chapter in read_graph(ROOT)])
 def test_no_slide_of_a_chapter_has_to_be_scrolled(number, book, browser):
     (page,) = (book / "slides").glob(f"{number}_*.html")
     browser.size(1280, 800)

@@ -83,7 +83,7 @@ def executed(title: str) -> nbformat.NotebookNode:
         new_code_cell('run = "/somewhere/else"', metadata={"tags": ["injected-parameters"]}),
         new_markdown_cell(SECTION.format(mean=f"mean-{title[:2]}"), metadata={"tags": ["slide"]}),
         new_code_cell("plot()", outputs=outputs, metadata={"tags": ["slide-output"]}),
-        new_markdown_cell("## Exercises\n\n:::{dropdown} Solution\nIt is $4$.\n:::"),
+        new_markdown_cell("## Exercises\n\n**1.** And?\n\n:::{dropdown} Solution\nIt is $4$.\n:::"),
         new_markdown_cell(prices),
     ]
     for place, cell in enumerate(cells):
@@ -320,6 +320,12 @@ def test_a_page_shows_neither_times_nor_half_drawn_bars_nor_injected_paths(book)
     assert "start_time" not in text
 
 
+def test_a_page_says_how_long_its_chapter_took_and_an_exercise_has_an_address(book):
+    text = (book / "notebooks" / "06_budget_forcing.html").read_text(encoding="utf-8")
+    assert re.search(r"This run took (\d+ min )?\d+ s\.", text)
+    assert 'id="exercise-06-1"' in text
+
+
 def test_a_described_picture_keeps_its_description():
     notebook = executed("Title")
     notebook.cells[4].metadata["mystnb"] = {"image": {"alt": "a teal box"}}
@@ -404,7 +410,7 @@ def test_pages_and_notebooks_lead_to_their_source_and_notebooks_can_be_launched(
     assert f'href="{REPOSITORY}/edit/main/notebooks/06_budget_forcing.ipynb"' in chapter
     assert f'"{REPOSITORY}/blob/main/notebooks/06_budget_forcing.ipynb?plain=1"' in chapter
     handed_out = list(book.glob("_downloads/*/06_budget_forcing.ipynb"))
-    assert len(handed_out) == 1
+    assert len(handed_out) == len(list(book.glob("_downloads/*/compare_runs.ipynb"))) == 1
     cells = json.loads(handed_out[0].read_text(encoding="utf-8"))["cells"]
     assert f'"{REPOSITORY}", "s1"' in cells[1]["source"] and '"--to", "05"' in cells[1]["source"]
     launch = "https://mybinder.org/v2/gh/someone/s1/main?urlpath=lab/tree/notebooks/06_budget"

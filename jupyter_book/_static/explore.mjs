@@ -70,6 +70,8 @@ export function traces(root) {
   form.hidden = false;
 }
 
+// In a notebook this runs once for each output: what has its controls already is left alone.
 for (const root of document.querySelectorAll("[data-explore]")) {
-  if (root.querySelector("li")) ({ budgets, traces })[root.dataset.explore](root);
+  const fresh = root.querySelector("form[hidden]") && root.querySelector("li");
+  if (fresh) ({ budgets, traces })[root.dataset.explore](root);
 }
