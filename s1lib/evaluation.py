@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from types import MappingProxyType
@@ -76,20 +75,26 @@ def answer_all(
     Generations come model by model in the order of `models`, with the name as their `model`.
     """
     from s1lib.progress import progress
+    from s1lib.show import threads
 
     what = f"answering with {len(models)} models"
     if at_once == 1:  # all of a model at once: an engine for large models starts in minutes
         todo = progress(models.items(), what, len(models))
         return [one for name, folder in todo for one in answer(book, folder, tests, forcing, name)]
     parts = [part for _, part in tests.groupby("benchmark", sort=False)]
-    asked = [(name, folder, part) for name, folder in models.items() for part in parts]
-    with _workers(at_once) as pool:
+    share = max(1, threads() // at_once)
+    pool = ProcessPoolExecutor(at_once, get_context("spawn"), _begin, (share,))
+    try:
         futures = [
-            pool.submit(answer, book, folder, part, forcing, name) for name, folder, part in asked
+            pool.submit(answer, book, folder, part, forcing, name)
+            for name, folder in models.items()
+            for part in parts
         ]
         for future in progress(as_completed(futures), what, len(futures)):
             future.result()
-    return [one for future in futures for one in future.result()]
+        return [one for future in futures for one in future.result()]
+    finally:  # an error in one ends the others
+        pool.shutdown(cancel_futures=True)
 
 
 def runs(
@@ -149,21 +154,11 @@ def _grid(cell: pd.DataFrame, ids: list[str], column: str) -> NDArray[np.float64
     return grid[0] if trained == 1 else grid
 
 
-@contextmanager
-def _workers(count: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that share the cores, and that end at once with the block or with this one."""
-    from s1lib.show import threads
-
-    share = max(1, threads() // count)
-    pool = ProcessPoolExecutor(count, get_context("spawn"), _begin, (share,))
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
 def _begin(threads: int) -> None:
-    """Called first in each worker, before anything heavy is imported: bars look there once."""
+    """Called first in each worker, before anything heavy is imported: bars look there once.
+
+    It ends with the process that started it.
+    """
     os.environ |= {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": str(threads)}
 
     def follow() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -113,13 +113,11 @@ class Steps:
             assert isinstance(machine, Stepper)
             yield place[id(job)], machine
 
-    def generation(
-        self, done: Stepper, problem: int, sample: int, sampled: int, **tags: Any
-    ) -> Generation:
-        """The record's row of a finished trace; `sampled` tokens are on its bill."""
+    def generation(self, done: Stepper, problem: int, sample: int) -> Generation:
+        """The record's row of a finished trace; only its last step is on the bill."""
         one = self.problems[problem]
-        row = self.decoder.generation(done, one.id, sample, self._fields)
-        return replace(row, benchmark=one.benchmark, sampled=sampled, **tags)
+        fields = {"benchmark": one.benchmark, **self._fields}
+        return self.decoder.generation(done, one.id, sample, fields)
 
 
 def step_ends(tokenizer: PreTrainedTokenizerBase, step: str = BLANK_LINE) -> frozenset[int]:

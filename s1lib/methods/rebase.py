@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -188,17 +188,12 @@ def _expand(tree: Tree, width: int, balance: float) -> list[Node]:
 
 
 def _generations(steps: Steps, tree: Tree) -> list[Generation]:
-    leaves = sorted(tree.leaves, key=lambda node: node.number)
-    return [
-        steps.generation(
-            node.trace,
-            tree.problem,
-            sample,
-            0 if sample else tree.paid,
-            reward=round(node.reward, 6),
-        )
-        for sample, node in enumerate(leaves)
-    ]
+    found = []
+    for sample, node in enumerate(sorted(tree.leaves, key=lambda node: node.number)):
+        row = steps.generation(node.trace, tree.problem, sample)
+        bill = 0 if sample else tree.paid
+        found.append(replace(row, sampled=bill, reward=round(node.reward, 6)))
+    return found
 
 
 def votes(record: pd.DataFrame, weighted: bool = False, logits: bool = False) -> pd.DataFrame:

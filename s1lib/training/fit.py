@@ -147,15 +147,9 @@ def memory(
         moments += [(early, inputs + layer + working, 0.0)]
     else:
         moments += [(early, shape.layers * layer, _logits(shape, tokens, value, gpu))]
-    gradients, activations, logits = max(moments, key=sum)
-    return Memory(
-        weights=full + frozen,
-        optimizer=2 * full,
-        gathered=2.0 * shape.layer * value if shards > 1 else 0.0,
-        gradients=gradients,
-        activations=activations,
-        logits=logits,
-    )
+    gathered = 2.0 * shape.layer * value if shards > 1 else 0.0
+    peak = max(moments, key=sum)  # gradients, activations, logits
+    return Memory(full + frozen, 2 * full, gathered, *peak)
 
 
 def needed(book: Profile, shape: Shape, gpu: bool = True) -> Memory:

@@ -103,11 +103,8 @@ def train(book: Profile, data: Path, output: Path) -> None:
 
 def card(book: Profile, job: dict[str, Any], log: pd.DataFrame) -> str:
     """The model card: recipe, data hash, deviations and loss curve."""
-    data = ModelCardData(
-        base_model=job["model"],
-        library_name="transformers",
-        tags=["s1", "test-time scaling", "trl", "sft"],
-    )
+    tags = ["s1", "test-time scaling", "trl", "sft"]
+    data = ModelCardData(base_model=job["model"], library_name="transformers", tags=tags)
     points = log.iloc[sorted({*range(0, len(log), max(1, len(log) // 15)), len(log) - 1})]
     shown: dict[str, Any] = {"profile": book.name, "job": job, "deviations": deviations(book)}
     shown |= {"steps": len(log), "points": list(points.itertuples())}
