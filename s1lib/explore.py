@@ -176,7 +176,7 @@ def live(
 ) -> HTML:
     """A question of anybody's, decoded now in one sweep, to be moved in the output of a cell."""
     runs = decoder.sweep([question], cells(budgets, waits))
-    stops = list(_stops(_in_order(runs), decoder.tokenizer))
+    stops = list(_stops(sorted(runs, key=_place), decoder.tokenizer))
     problem = {"shows": "your question", "question": question, "answer": "", "stops": stops}
     part = {"benchmark": "Here and now", "problems": [problem], "points": []}
     style = (PAGES / "_static" / "explore.css").read_text(encoding="utf-8")
