@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 from benchmarks.decode import resubmit
 from test_engine import ANSWER, WINDOW, decoder, prompts
 
@@ -33,6 +34,8 @@ def check(decoder, prompts, swept, separate):
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_a_sweep_equals_separate_runs(decoder, prompts, temperature):
+    """In one thread, to which `conftest` holds all tests: with two, it failed at temperature 1."""
+    assert torch.get_num_threads() == 1
     swept = decoder.sweep(prompts, cells(BUDGETS, WAITS), Sampling(temperature, seed=5))
     assert len(swept) == len(prompts) * (5 + 1 + 3)
 
