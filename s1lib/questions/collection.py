@@ -74,7 +74,7 @@ def collect(book: Profile, load: Loader | None = None) -> pd.DataFrame:
 
 def traces(book: Profile) -> dict[str, tuple[str, str]]:
     """Thinking and attempt of each question that the authors published, by its id."""
-    found = {}
+    found: dict[str, tuple[str, str]] = {}
     for row in released(_loader(book)):
         if not row["flaw"]:
             thinking, attempt = "\n".join(row["thinking_trajectories"]), row["attempt"] or ""
