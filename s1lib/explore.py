@@ -96,8 +96,7 @@ def _place(one: Generation) -> tuple[int, bool, int]:
 
 def _nested(runs: Sequence[Generation]) -> bool:
     """Whether each trace goes on where the one before stops (a near tie may part two of them)."""
-    pairs = pairwise(runs)
-    return all(after.thinking[: len(one.thinking)] == one.thinking for one, after in pairs)
+    return all(two.thinking[: len(one.thinking)] == one.thinking for one, two in pairwise(runs))
 
 
 def _examples(problems: Iterable[list[Generation]]) -> Iterator[tuple[str, list[Generation]]]:

@@ -155,8 +155,7 @@ def diverse_set(pool: pd.DataFrame, size: int, seed: int) -> pd.DataFrame:
 def longest_set(pool: pd.DataFrame, size: int) -> pd.DataFrame:
     """1K-longest: the rows with the longest traces, ties by id."""
     _check_size(len(pool), 0, size)
-    ranked = pool.sort_values(["thinking_tokens", "id"], ascending=[False, True])
-    return _sorted(ranked.head(size))
+    return _sorted(pool.sort_values(["thinking_tokens", "id"], ascending=[False, True]).head(size))
 
 
 def training_set(rows: pd.DataFrame, tokenizer: PreTrainedTokenizerBase) -> pd.DataFrame:

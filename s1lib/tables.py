@@ -57,8 +57,7 @@ def waits(facts: AllFacts) -> pd.DataFrame:
 
 def examples(facts: AllFacts) -> pd.DataFrame:
     """Figure 2, right: accuracy against the number of training examples."""
-    names = facts["09"]["curve"]
-    ours = [point for point in points(facts) if point.setting.model in names]
+    ours = [point for point in points(facts) if point.setting.model in facts["09"]["curve"]]
     ours = [point for point in ours if point.setting.examples is not None]
     theirs = [
         {"origin": "published", "benchmark": "MATH500", **row}

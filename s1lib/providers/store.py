@@ -228,8 +228,7 @@ class Store:
 
     def settled(self) -> float:
         """Dollars of all calls that have ended."""
-        query = "SELECT total(dollars) FROM calls WHERE outcome IS NOT NULL"
-        ((dollars,),) = self._rows(query)
+        ((dollars,),) = self._rows("SELECT total(dollars) FROM calls WHERE outcome IS NOT NULL")
         return float(dollars)
 
     def pause(self, key: str) -> float:

@@ -74,7 +74,7 @@ def collect(book: Profile, load: Loader | None = None) -> pd.DataFrame:
 
 def traces(book: Profile) -> dict[str, tuple[str, str]]:
     """Thinking and attempt of each question that the authors published, by its id."""
-    found = {}
+    found: dict[str, tuple[str, str]] = {}
     for row in released(_loader(book)):
         if not row["flaw"]:
             thinking, attempt = "\n".join(row["thinking_trajectories"]), row["attempt"] or ""
@@ -111,8 +111,7 @@ def benchmarks(book: Profile, load: Loader | None = None) -> pd.DataFrame:
         row["id"] = question_id(row["question"])
         row["metadata"] = metadata_text(row.get("metadata"))
         row["answer"] = str(row["answer"])
-    columns = ["benchmark", "id", "question", "answer", "answer_type", "metadata"]
-    return pd.DataFrame(rows)[columns]
+    return pd.DataFrame(rows)[["benchmark", "id", "question", "answer", "answer_type", "metadata"]]
 
 
 def held_out(book: Profile, scored: pd.DataFrame, load: Loader | None = None) -> pd.DataFrame:

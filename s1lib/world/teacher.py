@@ -64,8 +64,7 @@ def think(question: str, metadata: str, seed: int = 0, habits: Habits = TEACHER)
     problem = rebuild(facts["family"], facts["params"])
     rng = random.Random(f"{seed}/{question}")
     trace, answer = solve(problem, rng, habits, facts.get("options"))
-    final = "Final Answer: " if rng.random() < 0.5 else "Answer: "
-    return trace, final + answer
+    return trace, ("Final Answer: " if rng.random() < 0.5 else "Answer: ") + answer
 
 
 def solve(
