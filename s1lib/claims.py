@@ -560,7 +560,7 @@ def markdown(rows: Iterable[dict[str, Any]]) -> str:
             measured = tables.interval(row["measured"], row["ci95"])
             measured += f", n = {row['n']:,} {row['of']}" if row["n"] else ""
             measured += f"<br>{row['what']}"
-        verdict = f"{_SIGNS[row['verdict']]} {row['verdict']}"
+        verdict = f"{_SIGNS[row['verdict']]} {row['verdict']}"
         verdict += ", by construction" if row["built_in"] and decided else ""
         verdict += ", in part by construction" if row["built_in_part"] and decided else ""
         paper = (tables.interval(row["published"]), tables.interval(row["recomputed"]))
