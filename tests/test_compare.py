@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import nbformat
 import pandas as pd
 import papermill
@@ -30,8 +32,12 @@ def test_runs_are_compared_on_the_problems_that_both_were_asked(tmp_path, tiny_t
     better = a_run(
         tmp_path / "better", tiny_tokenizer, ASKED[:8], lambda budget, waits: budget is None
     )
+    notebook = nbformat.read(ROOT / "notebooks" / "compare_runs.ipynb", as_version=4)
+    solutions = re.findall(r"```python\n(.*?)```", notebook.cells[-1].source, re.S)
+    notebook.cells += [nbformat.v4.new_code_cell(source) for source in solutions]
+    nbformat.write(notebook, tmp_path / "asked.ipynb")
     papermill.execute_notebook(
-        ROOT / "notebooks" / "compare_runs.ipynb",
+        tmp_path / "asked.ipynb",
         tmp_path / "done.ipynb",
         {"runs": [worse, better]},
         kernel_manager_class=ThisPython,
@@ -39,6 +45,7 @@ def test_runs_are_compared_on_the_problems_that_both_were_asked(tmp_path, tiny_t
         cwd=str(ROOT / "notebooks"),
     )
     done = nbformat.read(tmp_path / "done.ipynb", as_version=4)
+    assert len(solutions) == 2 and "won 8 lost 0" in done.cells[-1].outputs[0].text
     outputs = {cell.id: cell.outputs for cell in done.cells if cell.cell_type == "code"}
     first = outputs["table"][0].data["text/plain"]
     assert "100.0 [67.6, 100.0]" in first and "0.0 [0.0, 24.2]" in first

@@ -41,7 +41,7 @@ from s1lib.training.launch import (
     seeded,
 )
 from s1lib.training.recipe import deviations, layout
-from s1lib.training.sft import train
+from s1lib.training.sft import _check_disk, train
 from s1lib.training.trainer import collate, make_trainer, row_loss
 
 ROOT = Path(__file__).parents[1]
@@ -490,6 +490,12 @@ def test_a_full_disk_is_one_sentence_and_the_run_can_go_on(tiny_model_path, data
 
     again = start(book_for(tiny_model_path), data, output)
     assert again.communicate()[0].count("step ") == 6 and again.returncode == 0
+
+
+def test_a_disk_too_small_for_the_checkpoints_is_found_before_the_first_step(tmp_path):
+    with pytest.raises(RunError, match=r"GB free and training needs 1000000\.0 GB for checkpoints"):
+        _check_disk(tmp_path, 1e15)
+    _check_disk(tmp_path, 1.0)
 
 
 # Several models

@@ -31,6 +31,7 @@ from s1lib.chat import load_tokenizer, model_path
 from s1lib.profile import Profile, load_profile
 from s1lib.training.attention import settle
 from s1lib.training.data import load_samples
+from s1lib.training.fit import disk, read_shape
 from s1lib.training.recipe import deviations, identity, layout
 from s1lib.training.trainer import gather, make_trainer
 
@@ -79,6 +80,7 @@ def train(book: Profile, data: Path, output: Path) -> None:
     parameters = sum(p.numel() for p in model.parameters())
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     if state.is_main_process:
+        _check_disk(staging, disk(read_shape(base), recipe))
         counts = f"{trained / 1e6:.2f} of {parameters / 1e6:.2f} M parameters"
         print(f"{counts}, {len(samples)} samples, {plan}", flush=True)
     trainer.train(resume_from_checkpoint=checkpoint)
@@ -132,6 +134,15 @@ def _known(file: Path) -> Any:
     with suppress(RunError):
         return read_json(file)
     return None
+
+
+def _check_disk(folder: Path, needed: float) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise RunError(
+            f"{folder} has {free / 1e9:.1f} GB free and training needs {needed / 1e9:.1f} GB for "
+            "checkpoints: free space or choose another run folder"
+        )
 
 
 def _full(error: BaseException) -> bool:
