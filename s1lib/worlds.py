@@ -87,8 +87,8 @@ def measure(book: Profile, name: str) -> dict[str, Any]:
     s1 = load_decoder((folder / "s1").as_posix(), book)
     exam, two = problems(tests, s1.tokenizer), max(w for w in book.evaluation.waits if w <= 2)
     waits, wait = (two, max(book.evaluation.waits)), Forcing(wait=book.evaluation.wait)
-    done = grade_record(s1.sweep(exam, cells(book.evaluation.budgets, waits, wait)), exam)
-    done += examine(s1, exam, Forcing(waits=two, wait=""))
+    wanted = [*cells(book.evaluation.budgets, waits, wait), Forcing(waits=two, wait="")]
+    done = grade_record(s1.sweep(exam, wanted), exam)
     base = load_decoder(book.models.base, book)
     done += examine(base, problems(tests, base.tokenizer, chat=False), model="base, in text")
     facts = Facts(book, "worlds", tests)

@@ -142,8 +142,9 @@ def test_the_server_gives_the_ids_of_the_torch_backend(remote, decoder, prompts,
 
 
 def test_a_sweep_over_the_server_is_the_same_sweep(remote, decoder, prompts):
-    theirs = remote.sweep(prompts[:3], cells([0, 8, 16], [1]))
-    ours = decoder.sweep(prompts[:3], cells([0, 8, 16], [1]))
+    wanted = [*cells([0, 8, 16], [1]), Forcing(20, 2, "Hmm"), Forcing(None, 1, "")]
+    theirs, ours = (one.sweep(prompts[:3], wanted) for one in (remote, decoder))
+    assert remote.paid == decoder.paid
     assert [one.ids for one in theirs] == [one.ids for one in ours]
 
 

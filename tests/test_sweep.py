@@ -61,6 +61,33 @@ def test_a_grid_equals_separate_runs_in_both_protocols(decoder, prompts, protoco
     check(decoder, some, swept, separate)
 
 
+@pytest.mark.parametrize("protocol", ["paper", "harness"])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_strings_share_a_trunk_up_to_the_first_end(decoder, prompts, temperature, protocol):
+    """Cells of several strings, budgets and numbers of ends, in an order that says nothing."""
+    strings = [("Hmm", 2), ("Wait", 1), ("", 2), ("Wait", 3), ("Hmm", 1), ("Alternatively", 2)]
+    most = None if protocol == "paper" else 60
+    wanted = [Forcing(b, n, w, protocol=protocol) for w, n in strings for b in (3, 24, most)]
+    wanted += [Forcing(b, 0, w, protocol=protocol) for b, w in ((8, "Hmm"), (most, "Wait"))]
+    hot = Sampling(temperature, seed=5)
+    swept = decoder.sweep(prompts[:8], wanted, hot)
+    paid, apart = decoder.paid, 0
+    assert any(one.ignored for one in swept)
+    for place, cell in enumerate(wanted):
+        found, alone = swept[8 * place :][:8], decoder.generate(prompts[:8], cell, hot)
+        apart += decoder.paid
+        assert [replace(one, config="") for one in found] == (
+            [replace(one, config="") for one in alone]
+        )
+    assert paid < apart / 2
+
+
+def test_the_string_of_most_cells_has_the_trunk_and_no_budget_is_larger():
+    cells_ = [Forcing(9, 1, "Hmm"), Forcing(8, 2), Forcing(None, 0, "Hmm"), Forcing(4, 3)]
+    ((trunk, places),) = trunks(cells_)
+    assert (trunk.budget, trunk.waits, trunk.wait, places) == (None, 3, "Wait", [0, 1, 2, 3])
+
+
 def test_a_sweep_does_not_depend_on_the_number_of_rows(tiny_model, tiny_tokenizer, prompts):
     results = []
     for rows in (1, 40):

@@ -31,7 +31,8 @@ def both(tiny_tokenizer, tmp_path_factory):
 
 
 def test_a_sweep_in_vllm_gives_the_ids_of_the_torch_backend(both, prompts):
-    theirs, ours = (one.sweep(prompts, cells([0, 8, 16], [1, 2])) for one in both)
+    wanted = [*cells([0, 8, 16], [1, 2]), Forcing(20, 2, "Hmm"), Forcing(None, 1, "")]
+    theirs, ours = (one.sweep(prompts, wanted) for one in both)
     assert [one.ids for one in theirs] == [one.ids for one in ours]
 
 

@@ -8,7 +8,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 from weakref import WeakSet
@@ -151,8 +151,8 @@ class Decoder(ABC):
         """All `cells` (see `s1lib.decoding.sweep.cells`) from one trunk per problem and sample.
 
         Returns one generation per cell, problem and sample, cell by cell, each the same as
-        `generate` gives with that cell. Cells may differ in budget and waits alone; otherwise, or
-        if there are none, raises `RunError`.
+        `generate` gives with that cell. Raises `RunError` if there are none, or if they differ in
+        more than budget, waits and wait.
         """
         exam = self.exam(problems)
         wanted = [self.bounded(cell, exam) or cell for cell in alike(cells)]
@@ -191,13 +191,17 @@ class Decoder(ABC):
         branches: Sequence[tuple[int, Cell]] = (),
     ) -> list[Job]:
         """A job for each sample of each problem, as a trunk of `branches` if there are any."""
-        ids, limit = self.marks(forcing, stop), self.limit(forcing, sampling)
+        runs = [forcing, *(cell for _, cell in branches)]
+        ids = {one and one.wait: self.marks(one, stop) for one in runs}
+        limit = self.limit(forcing, sampling)
         self._still_open(exam, forcing)
         jobs = []
         for index, one in enumerate(exam):
-            new = partial(
-                machine, one.prompt, marks=ids, window=self.window, answer_tokens=limit, index=index
-            )
+
+            def new(run: Forcing | None, prompt=one.prompt, index=index) -> Machine:
+                string = run and run.wait
+                return machine(prompt, run, ids[string], self.window, limit, index)
+
             for sample in range(sampling.samples):
                 job = Job(new(forcing), index, sample, key(sampling.seed, one.id, sample))
                 job.branches = Branches(new, branches) if branches else None

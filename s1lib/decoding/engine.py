@@ -275,7 +275,7 @@ class Engine:
             self.prefixes.put(row.machine.ids, index, int(self.fed[index]))
         if thought and row.job.branches:
             leaves = row.job.branches(row.machine)
-            row.waiting = sorted(leaves, key=lambda leaf: leaf.thinking_stop)
+            row.waiting += sorted(leaves, key=lambda leaf: leaf.thinking_stop)
             move = DONE
         elif move.done:
             yield row.job, row.machine

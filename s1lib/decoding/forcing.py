@@ -183,12 +183,18 @@ class Machine:
         self.sampled += tokens
         self.ids += tokens
 
-    def replay(self, sampled: Sequence[int]) -> None:
-        """Push the tokens of a longer run until thinking ends here too."""
+    def replay(self, sampled: Sequence[int], parting: bool = False) -> None:
+        """Push the tokens of a longer run until thinking ends here too.
+
+        `parting`: or until the first end is ignored, where a run with another string goes its own
+        way.
+        """
         stops, start = self.marks.stop_token_ids, 0
         events = [i for i, token in enumerate(sampled) if token in stops]
         for event in [*events, len(sampled) - 1]:
             while start <= event and self.phase == "thinking":
+                if parting and self.ignored:
+                    return
                 quiet = min(event - start, self.max_tokens - 1)
                 self.extend(sampled[start : start + quiet])
                 self.push(sampled[start + quiet])

@@ -103,7 +103,8 @@ class ServerDecoder(Decoder):
 
             async def follow(job: Job, machine: Machine) -> None:
                 """To its end, or as a trunk to the end of its thinking, where its leaves begin."""
-                leaves = job.branches if machine is job.machine else None
+                trunk = machine is job.machine or machine.phase == "thinking"
+                leaves = job.branches if trunk else None
                 async with turn:
                     while machine.phase == "thinking" or (machine.phase == "answer" and not leaves):
                         await self._advance(client, job, machine, sampling)

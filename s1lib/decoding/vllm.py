@@ -96,7 +96,7 @@ class VllmDecoder(Decoder):
             while coming or running:
                 for job, machine in coming:
                     following = [machine]
-                    if job.branches and machine is job.machine and machine.phase != "thinking":
+                    if job.branches and job.branches.stopped(machine):
                         following = job.branches(machine)
                     for one in following:
                         if one.phase == "done":
