@@ -45,7 +45,8 @@ def test_runs_are_compared_on_the_problems_that_both_were_asked(tmp_path, tiny_t
         cwd=str(ROOT / "notebooks"),
     )
     done = nbformat.read(tmp_path / "done.ipynb", as_version=4)
-    assert len(solutions) == 2 and "won 8 lost 0" in done.cells[-1].outputs[0].text
+    assert len(solutions) == 3 and "won 8 lost 0" in done.cells[-2].outputs[0].text
+    assert "'value': 0.0, 'n': 8" in done.cells[-1].outputs[0].text
     outputs = {cell.id: cell.outputs for cell in done.cells if cell.cell_type == "code"}
     first = outputs["table"][0].data["text/plain"]
     assert "100.0 [67.6, 100.0]" in first and "0.0 [0.0, 24.2]" in first
