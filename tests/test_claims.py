@@ -211,15 +211,36 @@ def test_a_share_of_no_gain_and_a_slope_of_equal_lengths_count_as_nothing():
         row |= {"value": None, "ci95": None}
     method(facts, "rejection sampling")["scaling"] |= {"value": None, "ci95": None}
     found = verdicts(facts)
-    assert found["C7"] == found["C11"] == NOT_REPLICATED
+    assert found["C6"] == found["C7"] == found["C11"] == NOT_REPLICATED
     assert NOT_TESTABLE not in found.values()
     rows = claims.ledger(facts)
     lines = dict(zip(found, claims.markdown(rows).splitlines()[2:], strict=True))
     for row in rows:
-        assert (row["measured"] is None) == (row["id"] in ("C7", "C11"))
+        assert (row["measured"] is None) == (row["id"] in ("C6", "C7", "C11"))
     assert " | –, n = 300 problems<br>Scaling of rejection sampling" in lines["C7"]
     assert " | –, n = 300 problems<br>share of the gain" in lines["C11"]
     assert all(piece["measured"] is None for piece in rows[10]["evidence"])
+
+
+@pytest.mark.parametrize("without", ["budget forcing", "token-conditional + forcing"])
+def test_a_method_without_a_slope_is_not_one_of_slope_zero(without):
+    """Missing slopes counted as 0: budget forcing had one against which falling rivals lost."""
+    facts = all_facts()
+    for name in ("budget forcing", "token-conditional + forcing"):
+        method(facts, name)["scaling"] |= {"value": -5.0, "ci95": [-8.0, -2.0]}
+    method(facts, without)["scaling"] |= {"value": None, "ci95": None}
+    (row,) = (row for row in claims.ledger(facts) if row["id"] == "C6")
+    assert (row["verdict"], row["measured"]) == (NOT_REPLICATED, None)
+    assert row["what"].startswith("Scaling, minus")
+
+
+def test_a_bound_from_above_is_not_kept_by_what_was_not_measured():
+    """A missing number counted as 0, which is below 5 points and below 100%."""
+    facts = all_facts()
+    gaps(facts, "09", model=("full", "s1K"))[0] |= {"value": None, "ci95": None}
+    method(facts, "token-conditional")["control"]["value"] = None
+    found = verdicts(facts)
+    assert found["C5"] == found["C10"] == NOT_REPLICATED
 
 
 def test_without_more_than_two_waits_nothing_can_flatten():
