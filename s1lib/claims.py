@@ -108,7 +108,7 @@ def every(pieces: Sequence[Evidence]) -> bool:
 
 def every_of_three(pieces: Sequence[Evidence]) -> bool:
     """All benchmarks, which are as many as the paper's at least."""
-    return len(pieces) >= len(BENCHMARKS) and every(pieces)
+    return len({piece.what for piece in pieces}) >= len(BENCHMARKS) and every(pieces)
 
 
 def some(pieces: Sequence[Evidence]) -> bool:
@@ -116,7 +116,8 @@ def some(pieces: Sequence[Evidence]) -> bool:
 
 
 def some_and_none_against(pieces: Sequence[Evidence]) -> bool:
-    return some(pieces) and not any(metrics.excludes_zero(piece.ci95, -1) for piece in pieces)
+    against = [piece.ci95 is None or metrics.excludes_zero(piece.ci95, -1) for piece in pieces]
+    return some(pieces) and not any(against)
 
 
 # --------------------------------------------------------------------------------------
@@ -242,12 +243,12 @@ _FLATTENS = "points per Wait, first two minus all further, mean of benchmarks"
 
 
 def _flattens(facts: AllFacts) -> list[Evidence]:
-    curves: dict[int, list[float]] = {}
+    curves: dict[str, dict[int, float]] = {}
     for point in tables.without_cap(results.sequential(facts)):
-        curves.setdefault(point.setting.waits, []).append(point.value or 0.0)
-    if not {0, 2} <= curves.keys() or max(curves) == 2:
+        curves.setdefault(point.benchmark, {})[point.setting.waits] = point.value
+    if not curves or any(not {0, 2} <= one.keys() or max(one) == 2 for one in curves.values()):
         raise NotRun("not run yet: chapter 06 needs more than two Waits")
-    slope = _slowing({waits: sum(values) / len(values) for waits, values in curves.items()})
+    slope = sum(map(_slowing, curves.values())) / len(curves)
     printed = round(_slowing(_logs()), 2)
     return [Evidence(_FLATTENS, printed, None, round(slope, 2), None, None, slope > 0)]
 

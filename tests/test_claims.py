@@ -13,7 +13,7 @@ from made_up import all_facts, difference, forced
 from s1lib import claims
 from s1lib.artifacts import RunError, read_json
 from s1lib.claims import CLAIMS, NOT_REPLICATED, NOT_TESTABLE, REPLICATED
-from s1lib.results import FORCING, MEAN, REBASE, write_facts
+from s1lib.results import BASE, FORCING, MEAN, REBASE, write_facts
 
 
 def verdicts(facts: dict[str, dict]) -> dict[str, str]:
@@ -153,6 +153,36 @@ def test_two_of_three_benchmarks_are_not_all_three():
     rows = facts["06"]["differences"]
     facts["06"]["differences"] = [row for row in rows if row["benchmark"] != "mini-GPQA"]
     assert verdicts(facts)["C1"] == NOT_REPLICATED
+
+
+def test_one_benchmark_with_three_formats_of_the_base_is_not_three_benchmarks():
+    """Comparisons were counted, and the base is asked in three formats on each benchmark."""
+    facts = all_facts()
+    rows = gaps(facts, "06", "mini-AIME", model=("s1", "base"))
+    facts["06"]["differences"] += [
+        {**row, "before": {**row["before"], "model": base}} for row in rows for base in BASE[1:]
+    ]
+    for name in ("mini-MATH", "mini-GPQA"):
+        for row in gaps(facts, "06", name, model=("s1", "base")):
+            facts["06"]["differences"].remove(row)
+    assert verdicts(facts)["C1"] == NOT_REPLICATED
+
+
+def test_a_vote_without_an_interval_is_not_known_to_lose():
+    facts = all_facts()
+    gaps(facts, "08", "mini-AIME", model=("s1", "base"))[0] |= {"value": None, "ci95": None}
+    assert verdicts(facts)["C8"] == NOT_REPLICATED
+
+
+def test_a_benchmark_without_the_last_wait_flattens_nothing():
+    """The end of the curve was the mean of those that had one."""
+    facts = all_facts()
+    facts["06"]["points"] = [
+        one
+        for one in facts["06"]["points"]
+        if one["benchmark"] != "mini-GPQA" or one["setting"].get("waits", 0) <= 2
+    ]
+    assert verdicts(facts)["C4"] == NOT_TESTABLE
 
 
 def test_the_full_pool_may_not_be_much_better_than_the_selected_thousand():
