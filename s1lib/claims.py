@@ -50,7 +50,8 @@ class NotRun(Exception):
 class Evidence:
     """One comparison: the paper's number, the same from published data, and ours.
 
-    `n` counts what `of` says. A share of no gain, or a slope of equal lengths, has no value.
+    `n` counts what `of` says. A share of no gain, or a slope of equal lengths, has no value, and
+    what has none never holds.
     """
 
     what: str
@@ -107,7 +108,7 @@ def every(pieces: Sequence[Evidence]) -> bool:
 
 def every_of_three(pieces: Sequence[Evidence]) -> bool:
     """All benchmarks, which are as many as the paper's at least."""
-    return len(pieces) >= len(BENCHMARKS) and every(pieces)
+    return len({piece.what for piece in pieces}) >= len(BENCHMARKS) and every(pieces)
 
 
 def some(pieces: Sequence[Evidence]) -> bool:
@@ -115,7 +116,8 @@ def some(pieces: Sequence[Evidence]) -> bool:
 
 
 def some_and_none_against(pieces: Sequence[Evidence]) -> bool:
-    return some(pieces) and not any(metrics.excludes_zero(piece.ci95, -1) for piece in pieces)
+    against = [piece.ci95 is None or metrics.excludes_zero(piece.ci95, -1) for piece in pieces]
+    return some(pieces) and not any(against)
 
 
 # --------------------------------------------------------------------------------------
@@ -241,12 +243,12 @@ _FLATTENS = "points per Wait, first two minus all further, mean of benchmarks"
 
 
 def _flattens(facts: AllFacts) -> list[Evidence]:
-    curves: dict[int, list[float]] = {}
+    curves: dict[str, dict[int, float]] = {}
     for point in tables.without_cap(results.sequential(facts)):
-        curves.setdefault(point.setting.waits, []).append(point.value or 0.0)
-    if not {0, 2} <= curves.keys() or max(curves) == 2:
+        curves.setdefault(point.benchmark, {})[point.setting.waits] = point.value
+    if not curves or any(not {0, 2} <= one.keys() or max(one) == 2 for one in curves.values()):
         raise NotRun("not run yet: chapter 06 needs more than two Waits")
-    slope = _slowing({waits: sum(values) / len(values) for waits, values in curves.items()})
+    slope = sum(map(_slowing, curves.values())) / len(curves)
     printed = round(_slowing(_logs()), 2)
     return [Evidence(_FLATTENS, printed, None, round(slope, 2), None, None, slope > 0)]
 
@@ -287,7 +289,7 @@ def _gains(mean: bool) -> Group:
                 f"{one.part.examples:,} bring (%), {one.benchmark}"
                 f"{', where the larger set gains nothing' * (one.value is None)}",
                 one,
-                (one.value or 0.0) >= 80,
+                one.value is not None and one.value >= 80,
                 _share_of_gain() if mean else _of_paper(_share_of_gain, one.benchmark),
             )
             for one in found
@@ -313,8 +315,7 @@ def _best_method(facts: AllFacts) -> list[Evidence]:
     if ours is None or not rivals:
         return []
     steady = [one for one in rivals if one.control.value == 100]
-    highest = max(rivals, key=lambda one: one.performance.value or 0)
-    steepest = max(steady, key=lambda one: one.scaling.value or 0, default=None)
+    highest, steepest = _best(rivals, "performance"), _best(steady, "scaling")
     best, _ = _printed("table_3", {"short": "BF"}, {"short": "TCC"})("performance")
     slope, _ = _printed("table_3", {"short": "BF"}, {"short": "TCC+BF"})("scaling")
     control = ours.control.value == 100
@@ -325,12 +326,22 @@ def _best_method(facts: AllFacts) -> list[Evidence]:
          (slope, _slope("BF") - _slope("TCC+BF"))),
     ):  # fmt: skip
         lead = _ahead(facts, ours, rival, measure)
-        found.append(_evidence(what, lead, (lead.value or 0.0) >= 0, paper))
+        found.append(_evidence(what, lead, lead.value is not None and lead.value >= 0, paper))
     return found
 
 
+def _best(rivals: Sequence[Method], measure: str) -> Method | None:
+    """The best by a measure; before all others one without a number, which nobody is ahead of."""
+    numbers = [getattr(one, measure).value for one in rivals]
+    order = [np.inf if number is None else number for number in numbers]
+    return rivals[int(np.argmax(order))] if rivals else None
+
+
 def _ahead(facts: AllFacts, ours: Method, theirs: Method | None, measure: str) -> Estimate:
-    """Our number minus theirs; with an interval where the two were compared in pairs."""
+    """Our number minus theirs; with an interval where the two were compared in pairs.
+
+    Without a number on either side there is no difference.
+    """
     own = getattr(ours, measure)
     if theirs is None:
         return own.model_copy(update={"ci95": None})
@@ -338,7 +349,8 @@ def _ahead(facts: AllFacts, ours: Method, theirs: Method | None, measure: str) -
         facts, lambda one: (one.before.method, one.measure) == (theirs.method, measure)
     )
     interval = next((one.ci95 for one in paired if one.runs != "budgets"), None)
-    value = (own.value or 0.0) - (getattr(theirs, measure).value or 0.0)
+    rival = getattr(theirs, measure).value
+    value = None if None in (own.value, rival) else own.value - rival
     return own.model_copy(update={"value": value, "ci95": interval})
 
 
@@ -434,7 +446,7 @@ CLAIMS = (
          number("09", "full minus s1K, mean of benchmarks",
                 lambda facts: [("", one) for one in results.differences(facts,
                                _models("full", "s1K")) if one.benchmark == MEAN],
-                lambda one: (one.value or 0.0) < 5, _whole_pool)),
+                lambda one: one.value is not None and one.value < 5, _whole_pool)),
     ),
     Claim(
         "C6", "Budget forcing is the best method on Control, Scaling and Performance together "
@@ -473,7 +485,7 @@ CLAIMS = (
         "Control of token-conditional prompting without forcing below 100%",
         (number("07", "Control of token-conditional prompting (%)",
                 lambda facts: [(row.benchmark, row.control) for row in _method(facts, "TCC")],
-                lambda one: (one.value or 0.0) < 100,
+                lambda one: one.value is not None and one.value < 100,
                 lambda: _control_of("TCC", published("table_3_runs")["TCC"])),),
         built_in="any model that ignores its prompt exceeds the smallest bounds",
     ),

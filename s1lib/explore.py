@@ -154,7 +154,7 @@ def _curve(points: Sequence[Point]) -> dict[str, Any]:
             {
                 "label": _label(point.setting.budget, point.setting.waits),
                 "x": x(power),
-                "y": round(240 - 2.4 * (point.value or 0), 1),
+                "y": round(240 - 2.4 * point.value, 1),
                 "ends": [round(240 - 2.4 * end, 1) for end in point.ci95 or ()],
                 "value": point.value,
                 "ci95": point.ci95,

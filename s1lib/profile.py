@@ -87,7 +87,7 @@ class Calls(Section):
     max_dollars: float = Field(default=0.0, ge=0)
     concurrency: int = Field(default=8, ge=1)
     batch_api: bool = False
-    again: Literal["", "invalid"] = Field(default="", description="answers to ask again")
+    again: Literal["", "invalid", "unclaimed"] = Field(default="", description="ask these again")
 
 
 class Selection(Section):

@@ -98,6 +98,7 @@ class Point(Estimate):
     whatever else was counted, by name.
     """
 
+    value: float
     setting: Setting
     benchmark: str
     thinking_tokens: float | None = None

@@ -276,7 +276,7 @@ def _ask(
         todo = [
             i
             for i, reply in zip(todo, replies, strict=True)
-            if found[i] is None and reply.status not in ("invalid", "failed")
+            if found[i] is None and reply.status not in ("invalid", "unclaimed", "failed")
         ]
         if not todo:
             break

@@ -25,7 +25,7 @@ from under_fire import ended, under_fire
 from wire import Wire
 
 from s1lib.artifacts import RunError
-from s1lib.providers.batches import FIRST
+from s1lib.providers.batches import FIRST, NAMED
 from s1lib.providers.calls import Calls
 from s1lib.providers.clients import claude, gemini, openai
 from s1lib.providers.faults import explain, redact, retry_after
@@ -559,22 +559,27 @@ def test_where_no_keys_come_back_a_first_batch_says_so_and_nothing_is_paid_twice
 
 
 @pytest.mark.parametrize("short", [False, True])
-def test_answers_without_keys_belong_to_nobody_and_are_set_aside(
-    tmp_path: Path, short: bool, capsys: pytest.CaptureFixture
+def test_a_batch_that_loses_keys_half_way_names_its_questions_and_asks_none_of_them_again(
+    tmp_path: Path, short: bool
 ):
-    """They were counted and thrown away."""
+    """Its answers were set aside, and their questions paid for again without a word before."""
     requests = ask(9)
+    lost = {requests[i].prompt for i in (3, 5, 6, 7, 8)}
     with Wire(say=echo, shuffled=True, short=short) as wire:
         one = calls(tmp_path, wire, batch=True)
         one.map(requests[:1])  # with its key, and so the others travel together
-        wire.nameless, wire.expire = True, {requests[4].prompt}
-        replies = one.map(requests)
-        assert one.map(requests) == replies
+        wire.nameless, wire.expire = lost | {requests[4].prompt}, {requests[4].prompt}
+        words = "^5 answers .* these 6 questions.* and 1 more.* -p again=unclaimed"
+        with pytest.raises(RunError, match=words) as said:
+            one.map(requests)
+        assert sum(repr(request.prompt) in str(said.value) for request in requests[3:]) == NAMED
+        statuses = [reply.status for reply in one.map(requests)]
+        assert statuses == ["ok"] * 3 + ["unclaimed"] * 6
+        assert len(wire.batches) == 2 and not wire.attempts
+        assert sorted(unclaimed(tmp_path)) == sorted(echo(prompt, 1) for prompt in lost)
+        replies = calls(tmp_path, wire, again="unclaimed").map(requests)
     assert [reply.text for reply in replies] == [echo(request.prompt, 1) for request in requests]
-    assert len(wire.batches) == 2  # the next one would come back like this
-    lost = {request.prompt for request in requests} - {requests[0].prompt, requests[4].prompt}
-    assert sorted(unclaimed(tmp_path)) == sorted(echo(prompt, 1) for prompt in lost)
-    assert "answers without their keys: 7, kept in the table unc" in capsys.readouterr().out
+    assert {prompt for prompt, times in wire.served.items() if times > 1} == lost
     with Store(tmp_path / "calls.sqlite") as store:
         assert store.spent == pytest.approx(wire.billed)  # the lost ones were paid for, too
 

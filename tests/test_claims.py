@@ -13,7 +13,7 @@ from made_up import all_facts, difference, forced
 from s1lib import claims
 from s1lib.artifacts import RunError, read_json
 from s1lib.claims import CLAIMS, NOT_REPLICATED, NOT_TESTABLE, REPLICATED
-from s1lib.results import FORCING, MEAN, REBASE, write_facts
+from s1lib.results import BASE, FORCING, MEAN, REBASE, write_facts
 
 
 def verdicts(facts: dict[str, dict]) -> dict[str, str]:
@@ -155,6 +155,36 @@ def test_two_of_three_benchmarks_are_not_all_three():
     assert verdicts(facts)["C1"] == NOT_REPLICATED
 
 
+def test_one_benchmark_with_three_formats_of_the_base_is_not_three_benchmarks():
+    """Comparisons were counted, and the base is asked in three formats on each benchmark."""
+    facts = all_facts()
+    rows = gaps(facts, "06", "mini-AIME", model=("s1", "base"))
+    facts["06"]["differences"] += [
+        {**row, "before": {**row["before"], "model": base}} for row in rows for base in BASE[1:]
+    ]
+    for name in ("mini-MATH", "mini-GPQA"):
+        for row in gaps(facts, "06", name, model=("s1", "base")):
+            facts["06"]["differences"].remove(row)
+    assert verdicts(facts)["C1"] == NOT_REPLICATED
+
+
+def test_a_vote_without_an_interval_is_not_known_to_lose():
+    facts = all_facts()
+    gaps(facts, "08", "mini-AIME", model=("s1", "base"))[0] |= {"value": None, "ci95": None}
+    assert verdicts(facts)["C8"] == NOT_REPLICATED
+
+
+def test_a_benchmark_without_the_last_wait_flattens_nothing():
+    """The end of the curve was the mean of those that had one."""
+    facts = all_facts()
+    facts["06"]["points"] = [
+        one
+        for one in facts["06"]["points"]
+        if one["benchmark"] != "mini-GPQA" or one["setting"].get("waits", 0) <= 2
+    ]
+    assert verdicts(facts)["C4"] == NOT_TESTABLE
+
+
 def test_the_full_pool_may_not_be_much_better_than_the_selected_thousand():
     facts = all_facts()
     gaps(facts, "09", model=("full", "s1K"))[0]["value"] = 8.0
@@ -211,15 +241,36 @@ def test_a_share_of_no_gain_and_a_slope_of_equal_lengths_count_as_nothing():
         row |= {"value": None, "ci95": None}
     method(facts, "rejection sampling")["scaling"] |= {"value": None, "ci95": None}
     found = verdicts(facts)
-    assert found["C7"] == found["C11"] == NOT_REPLICATED
+    assert found["C6"] == found["C7"] == found["C11"] == NOT_REPLICATED
     assert NOT_TESTABLE not in found.values()
     rows = claims.ledger(facts)
     lines = dict(zip(found, claims.markdown(rows).splitlines()[2:], strict=True))
     for row in rows:
-        assert (row["measured"] is None) == (row["id"] in ("C7", "C11"))
+        assert (row["measured"] is None) == (row["id"] in ("C6", "C7", "C11"))
     assert " | –, n = 300 problems<br>Scaling of rejection sampling" in lines["C7"]
     assert " | –, n = 300 problems<br>share of the gain" in lines["C11"]
     assert all(piece["measured"] is None for piece in rows[10]["evidence"])
+
+
+@pytest.mark.parametrize("without", ["budget forcing", "token-conditional + forcing"])
+def test_a_method_without_a_slope_is_not_one_of_slope_zero(without):
+    """Missing slopes counted as 0: budget forcing had one against which falling rivals lost."""
+    facts = all_facts()
+    for name in ("budget forcing", "token-conditional + forcing"):
+        method(facts, name)["scaling"] |= {"value": -5.0, "ci95": [-8.0, -2.0]}
+    method(facts, without)["scaling"] |= {"value": None, "ci95": None}
+    (row,) = (row for row in claims.ledger(facts) if row["id"] == "C6")
+    assert (row["verdict"], row["measured"]) == (NOT_REPLICATED, None)
+    assert row["what"].startswith("Scaling, minus")
+
+
+def test_a_bound_from_above_is_not_kept_by_what_was_not_measured():
+    """A missing number counted as 0, which is below 5 points and below 100%."""
+    facts = all_facts()
+    gaps(facts, "09", model=("full", "s1K"))[0] |= {"value": None, "ci95": None}
+    method(facts, "token-conditional")["control"]["value"] = None
+    found = verdicts(facts)
+    assert found["C5"] == found["C10"] == NOT_REPLICATED
 
 
 def test_without_more_than_two_waits_nothing_can_flatten():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from torch.distributed._tools.mem_tracker import MemTracker
@@ -11,17 +14,20 @@ from s1lib.artifacts import RunError
 from s1lib.profile import load_profile
 from s1lib.training import attention
 from s1lib.training.fit import (
+    GIB,
     QWEN_32B,
     Shape,
     flops,
     memory,
     minutes,
+    needed,
     published_lengths,
     read_shape,
     utilisation,
 )
 from s1lib.training.trainer import collate, row_loss
 
+PAGES = Path(__file__).resolve().parents[1] / "jupyter_book"
 SHAPES = [
     (Shape(4, 128, 352, 4, 1, 640, tied=True), [200] * 4),
     (Shape(6, 192, 512, 6, 1, 640, tied=True), [150] * 8),
@@ -126,6 +132,26 @@ def test_the_32b_model_fits_on_16_gpus_of_80_gb_and_not_on_one():
     assert memory(QWEN_32B, recipe, 8600 * recipe.sequence_parallel).total < 80e9
     alone = load_profile("paper", training__processes=1, training__sequence_parallel=1).training
     assert memory(QWEN_32B, alone, 8600).total > 500e9
+
+
+@pytest.mark.parametrize("page", ["cluster", "troubleshooting"])
+def test_the_pages_say_what_is_counted_for_eight_gpus(page):
+    """The numbers were typed, and nothing held them to the count."""
+    text = (PAGES / f"{page}.md").read_text(encoding="utf-8")
+    (told,) = re.findall(r"eight need (\d+) GiB each with rows of eight .* (\d+) GiB", text)
+    for samples, number in zip((8, 2), told, strict=True):
+        book = load_profile("paper", training__processes=8, training__micro_batch=samples)
+        assert number == f"{needed(book, QWEN_32B).total / GIB:.0f}"
+
+
+def test_the_page_says_what_is_counted_for_one_gpu():
+    """One said 34 GiB where 33.5 are counted."""
+    text = (PAGES / "cluster.md").read_text(encoding="utf-8")
+    rows = re.findall(r"GB \| (Qwen/[\w.-]+)(.*?) \| (\d+) GiB \|", text)
+    assert len(rows) == 5
+    for model, how, number in rows:
+        book = load_profile("gpu", training__lora=32 if "`lora: 32`" in how else 0)
+        assert number == f"{needed(book, read_shape(model)).total / GIB:.0f}"
 
 
 def test_adapters_take_as_many_parameters_as_peft_gives_them():

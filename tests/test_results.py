@@ -144,6 +144,7 @@ def test_where_nobody_knows_the_areas_the_classifier_has_no_accuracy():
     ("change", "what"),
     [
         ({"value": "high"}, r"points\.0\.value"),
+        ({"value": None}, r"points\.0\.value"),
         ({"n": None}, r"points\.0\.n"),
         ({"ci95": [1.0]}, r"points\.0\.ci95"),
         ({"dtype": None}, r"points\.0\.dtype"),

@@ -7,6 +7,8 @@ import itertools
 import json
 import random
 import re
+import shlex
+import shutil
 from collections import Counter
 from dataclasses import replace
 from itertools import count, islice
@@ -14,12 +16,13 @@ from math import gcd
 from statistics import mean, median
 
 import pytest
+import torch
 
 from s1lib.artifacts import RunError
 from s1lib.world import corpus
 from s1lib.world.families import FAMILIES, is_held_out, kind, make_problem, rebuild
 from s1lib.world.pen import Pen
-from s1lib.world.pretrain import WEIGHTS, WINDOW, add_arguments, load_tokenizer
+from s1lib.world.pretrain import RECIPES, WEIGHTS, WINDOW, add_arguments, load_tokenizer, main
 from s1lib.world.sources import BENCHMARKS, SOURCES, benchmark, rows
 from s1lib.world.teacher import TEACHER, compare, look, misread, solve, think
 
@@ -276,6 +279,27 @@ def test_pretraining_can_be_asked_for_without_a_name() -> None:
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     assert [parser.parse_args(words).model for words in ([], ["small"])] == [None, "small"]
+
+
+def test_the_command_of_a_model_card_makes_the_model_again(tmp_path, monkeypatch) -> None:
+    """It had neither tokens nor folder, and a folder called FOLDER to start from."""
+    tiny = replace(RECIPES["small"], hidden=12, layers=1, mlp=16, heads=1, batch=1024, workers=0)
+    monkeypatch.setitem(RECIPES, "small", tiny)
+    monkeypatch.setattr(torch, "compile", lambda model, **options: model)  # takes a minute
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    first, second = tmp_path / "the first", tmp_path / "second"
+    shutil.copytree(WEIGHTS / "tokenizer", first / "tokenizer")
+    for folder, start in ((first, []), (second, ["--start", str(first)])):
+        model = folder / "small" / "model.safetensors"
+        main(parser.parse_args(["small", "--tokens", "8192", "--folder", str(folder), *start]))
+        made = model.read_bytes()
+        model.unlink()
+        (command,) = re.findall("Command.*`(.+)`", (folder / "small" / "README.md").read_text())
+        program, words = shlex.split(command)[:4], shlex.split(command)[4:]
+        assert program == ["python", "-m", "s1lib", "pretrain"]
+        main(parser.parse_args(words))
+        assert model.read_bytes() == made
 
 
 def test_an_unknown_source_is_told_the_known_ones() -> None:

@@ -76,7 +76,7 @@ class Wire:
     expire: set[str] = field(default_factory=set)  # prompts that batches leave out once
     short: bool = False
     shuffled: bool = False
-    nameless: bool = False
+    nameless: bool | set[str] = False  # answers without keys: all, or those to these prompts
     unkeyed: Counter[str] = field(default_factory=Counter)  # answers without a key, per prompt
 
     def __enter__(self) -> Wire:
@@ -364,6 +364,7 @@ class Wire:
         replies = []
         for item in batch["body"]["batch"]["inputConfig"]["requests"]["requests"]:
             prompt = _prompt(item["request"])
+            bare = prompt in self.nameless if isinstance(self.nameless, set) else self.nameless
             self._leave_out(batch, prompt)
             if prompt in batch["left"]:
                 if self.short:
@@ -375,9 +376,9 @@ class Wire:
                 reply = {"error": {"code": code, "message": said["message"]}}
             else:
                 self._bill(batch, prompt, model)
-                self.unkeyed[prompt] += self.nameless and not batch.get("billed")
+                self.unkeyed[prompt] += bare and not batch.get("billed")
                 reply = {"response": self._text(batch["path"], prompt, model)}
-            replies.append(reply if self.nameless else {**reply, "metadata": item["metadata"]})
+            replies.append(reply if bare else {**reply, "metadata": item["metadata"]})
         batch["billed"] = True
         return random.Random(name).sample(replies, len(replies)) if self.shuffled else replies
 

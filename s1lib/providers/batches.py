@@ -14,9 +14,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import TypeVar
 
+from s1lib.artifacts import RunError
 from s1lib.providers.faults import Failure, explain
+from s1lib.providers.prices import Usage
 from s1lib.providers.protocol import BatchProvider, Fetched, Reply
-from s1lib.providers.run import Run, cost_of
+from s1lib.providers.run import Run
 from s1lib.providers.store import Batch
 
 T = TypeVar("T")
@@ -25,6 +27,7 @@ BYTES = 15_000_000  # of prompts in one batch
 # Requests in the first batch, which tells whether answers come back under their keys: the only
 # answer to the only request is known without one, so that nothing is lost where they do not.
 FIRST = 1
+NAMED = 5  # questions that a sentence names
 
 
 async def collect(run: Run, provider: BatchProvider) -> None:
@@ -101,11 +104,12 @@ async def _ended(run: Run, provider: BatchProvider, batch: Batch) -> Fetched | N
 
 
 def _settle(run: Run, batch: Batch, fetched: Fetched, tries: Counter[str]) -> None:
-    """Store what came back under its key; the rest is asked again.
+    """Store what came back under its key; what was not answered is asked again.
 
     An answer without its key is paid for and belongs to nobody, since its place in the list proves
-    nothing, unless it is the only one to the only request. It is set aside, and its price put on
-    the books with a call that is missing an answer.
+    nothing, unless it is the only one to the only request. It is set aside, and the run ends before
+    anything else is sent: each question that it may answer is kept as `unclaimed`, with the price
+    of one that was set aside, and is not asked again unless somebody wants that.
     """
     outcomes, how = fetched.outcomes, "answered"
     lost = deque(one for one in fetched.lost if isinstance(one, Reply))
@@ -113,10 +117,7 @@ def _settle(run: Run, batch: Batch, fetched: Fetched, tries: Counter[str]) -> No
         outcomes, how = {batch.keys[0]: fetched.lost[0]}, "answered without its key"
     elif lost:
         run.store.set_aside(batch.label, map(asdict, lost))
-        print(
-            f"answers without their keys: {len(lost)}, kept in the table unclaimed of "
-            f"{run.store.path}; their questions are asked again"
-        )
+    count, unclaimed = len(lost), list[str]()
     for key, (call, worst) in run.store.flying(batch.label).items():
         outcome, request = outcomes.get(key), run.todo.get(key)
         if isinstance(outcome, Reply):
@@ -125,15 +126,29 @@ def _settle(run: Run, batch: Batch, fetched: Fetched, tries: Counter[str]) -> No
         if isinstance(outcome, Failure):
             if not run.fail(call, request or batch.model, outcome, worst, outcome.action):
                 continue
+        elif count:
+            reply = Reply("unclaimed", usage=lost.popleft().usage if lost else Usage())
+            run.record(call, request or batch.model, reply, worst, batch=True, how="unclaimed")
+            unclaimed.append(repr(request.prompt[:40]) if request else key)
+            continue
         else:
-            cost = cost_of(lost.popleft(), batch.model, worst, batch=True) if lost else 0.0
-            run.store.settle(call, cost, "not answered")
+            run.store.settle(call, 0.0, "not answered")
         tries[key] += 1
         if key in run.todo and tries[key] < run.settings.tries:
             run.queue.append(key)
         elif key in run.todo:
             run.give_up(key, "the batch ended without an answer")
     run.store.end_batch(batch.label)
+    if unclaimed:
+        more = f" and {len(unclaimed) - NAMED:,} more" * (len(unclaimed) > NAMED)
+        run.halt(
+            RunError(
+                f"{count:,} answers came back without their keys, nobody can say to which of these "
+                f"{len(unclaimed):,} questions: {', '.join(unclaimed[:NAMED])}{more}. They are "
+                f"paid for and kept in the table unclaimed of {run.store.path}: run again to go "
+                "on without these questions, or with -p again=unclaimed to pay for them once more"
+            )
+        )
 
 
 async def _arrived(run: Run, provider: BatchProvider, batch: Batch) -> bool:

@@ -60,7 +60,7 @@ class Estimate:
 
 @dataclass
 class Calls(Settings):
-    """Calls with these settings. `again` is `invalid` to ask again what was rejected for good."""
+    """Calls with these settings. `again` is the status of stored answers that are asked again."""
 
     again: str = ""
 

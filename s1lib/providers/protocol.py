@@ -54,8 +54,9 @@ class Reply:
     """What came back. `failed` is not stored: a later run asks again.
 
     ok · cut: ended by `max_tokens` · refused: by a filter · empty: no text · invalid: the provider
-    rejects this prompt, and no other with these settings · failed: no answer after all tries, or
-    a rejection that may be about the set-up.
+    rejects this prompt, and no other with these settings · unclaimed: a batch may have brought its
+    answer, without its key · failed: no answer after all tries, or a rejection that may be about
+    the set-up.
     """
 
     status: str

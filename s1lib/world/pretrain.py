@@ -7,6 +7,7 @@ whole recipe is here; the corpus is `s1lib.world.corpus`.
 from __future__ import annotations
 
 import argparse
+import shlex
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -156,13 +157,14 @@ def pretrain(
     """
     tokenizer = load_tokenizer(start or folder)
     model = new_model(recipe, tokenizer)
-    command = f"python -m s1lib pretrain {name}"
+    command = f"python -m s1lib pretrain {name} --tokens {recipe.tokens}"
+    command += f" --folder {shlex.quote(str(folder))}" * (folder != WEIGHTS)
+    command += f" --start {shlex.quote(str(start))}" if start else ""
     facts: dict[str, Any] = {"recipe": asdict(recipe), "command": command}
     if start:
         model = Qwen2ForCausalLM.from_pretrained(start / name, dtype=torch.float32)
         model.config.max_position_embeddings = recipe.lengths[-1]
         facts["before"] = read_json(start / name / "training.json")  # as recorded then
-        facts["command"] += " --start FOLDER"
     model.to(device)  # type: ignore[arg-type]
     if device == "cpu":  # the fused CPU kernel's backward pass is slower than plain matrix products
         model.set_attn_implementation("eager")
