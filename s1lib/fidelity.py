@@ -8,7 +8,7 @@ ranges that the world is held to. It asks development questions, which are in no
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from s1lib.world import corpus, sources
 from s1lib.world.teacher import think
 
 Numbers = dict[str, list[float]]
+Measured = dict[str, list[float | None]]  # None is no number: nothing to divide, or to rank
 AGAIN = r"\n(?:Wait|Alternatively|Hmm),"
 """How a second look begins in the world's traces."""
 
@@ -81,7 +82,7 @@ def development(n: int, exams: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def measure(book: Profile, n: int = 100, samples: int = 8, tries: int = 64) -> Numbers:
+def measure(book: Profile, n: int = 100, samples: int = 8, tries: int = 64) -> Measured:
     """Every property: a number for each benchmark, or one for all.
 
     `book.run` holds chapters 01 to 05. Greedy but for the samples, which have temperature 1:
@@ -111,7 +112,10 @@ def measure(book: Profile, n: int = 100, samples: int = 8, tries: int = 64) -> N
         chat / part["sampled"].mean()
         for chat, (_, part) in zip(found.pop("chat tokens"), _each(natural), strict=True)
     ]
-    return {name: [round(float(x), 2) for x in found[name]] for name in [*PROPERTIES, *FORMATS]}
+    return {
+        name: [round(float(x), 2) if np.isfinite(x) else None for x in found[name]]
+        for name in [*PROPERTIES, *FORMATS]
+    }
 
 
 FORMATS = ("base, chat", "base, text", "base, after an example")
@@ -136,13 +140,11 @@ def of_base(decoder: Decoder, tests: pd.DataFrame) -> Numbers:
 
 
 def of_budgets(forced: pd.DataFrame, budgets: Iterable[int]) -> Numbers:
-    """How accuracy climbs over the last four doublings of the budget."""
+    """How accuracy climbs over the last four doublings of the budget; NaN where it does not."""
     levels = [_right(forced[forced["budget"] == limit]) for limit in list(budgets)[-5:]]
     gains = np.diff(np.array(levels), axis=0)
-    return {
-        "climb": list(gains.min(0) / gains.max(0)),
-        "steepest": list(gains.max(0) / gains.sum(0)),
-    }
+    most = np.where(gains.sum(0) > 0, gains.max(0), np.nan)
+    return {"climb": list(gains.min(0) / most), "steepest": list(most / gains.sum(0))}
 
 
 def of_tries(pool: pd.DataFrame) -> Numbers:
@@ -210,23 +212,25 @@ def _tells(pool: pd.DataFrame) -> float:
         for _, part in pool.assign(number=number).groupby("id")
         if part["number"].nunique() > 1
     ]
-    return float(np.nanmedian(ranks)) if ranks else 0.0
+    return float(np.nanmedian(ranks)) if ranks else np.nan
 
 
-def kept(name: str, values: list[float]) -> bool:
-    """Whether every number lies in the range of its property."""
+def kept(name: str, values: Sequence[float | None]) -> bool:
+    """Whether there are numbers, and every one lies in the range of its property."""
     one = PROPERTIES[name]
-    return all(one.low <= value <= one.high for value in values)
+    return bool(values) and all(
+        value is not None and one.low <= value <= one.high for value in values
+    )
 
 
-def table(found: Numbers) -> pd.DataFrame:
+def table(found: Measured) -> pd.DataFrame:
     """The properties as a reader sees them."""
     rows = []
     for name, one in PROPERTIES.items():
         low = f"≥ {one.low:.2g}" if one.low > -np.inf else ""
         high = f"≤ {one.high:.2g}" if one.high < np.inf else ""
         wanted = ", ".join(filter(None, (low, high)))
-        here = " / ".join(f"{value:g}" for value in found[name])
+        here = " / ".join("–" if value is None else f"{value:g}" for value in found[name])
         sign = "✓" if kept(name, found[name]) else "✗"
         rows.append((one.what, one.published or "–", one.source or "–", wanted, here, sign))
     columns = ["property", "published", "source", "wanted", "here", "kept"]

@@ -284,7 +284,7 @@ class Facts(dict[str, Any]):
         """Two runs, or by Scaling or Performance the runs of two methods, compared and added.
 
         The best run of each method is chosen after the fact. Raises `RunError` unless both sides
-        are of one benchmark.
+        are of one benchmark, and have lengths where lengths are compared.
         """
         sides = [[side] if isinstance(side, Run) else list(side) for side in (after, before)]
         (name, *others) = {run.benchmark for side in sides for run in side}
@@ -298,6 +298,8 @@ class Facts(dict[str, Any]):
             best = [max(side, key=lambda run: run.right.mean()) for side in sides]
             long = measure == "thinking_tokens"
             values = [run.thinking_tokens if long else run.right for run in best]
+            if any(value is None for value in values):
+                raise RunError(f"runs on {name} have no lengths to compare: measure them")
             found = self._paired(values[0], values[1], 1 if long else 100, families)
         ours, theirs = map(_shared, sides)
         what: dict[str, Any] = {"after": ours, "before": theirs, "benchmark": name}
@@ -389,12 +391,15 @@ def plain(item: Typed) -> dict[str, Any]:
 
 
 def listing(items: Iterable[Typed]) -> pd.DataFrame:
-    """Typed numbers as a table to look at, without the columns in which nothing stands."""
+    """Typed numbers as a table to look at, without the columns in which nothing stands.
+
+    A zero is something.
+    """
     import pandas as pd
 
     table = pd.DataFrame(map(dict, items)).drop(columns=["dtype", "device", "of"], errors="ignore")
     table = table.map(lambda value: str(value) if isinstance(value, Setting) else value)
-    return table.loc[:, [bool(table[name].map(bool).any()) for name in table]]
+    return table.loc[:, [any(cell not in (None, "", {}) for cell in table[name]) for name in table]]
 
 
 def check(chapter: str, facts: Mapping[str, Any]) -> None:

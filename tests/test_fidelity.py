@@ -69,6 +69,25 @@ def test_a_climb_is_even_where_no_doubling_has_most_of_the_gain() -> None:
     assert found["climb"] == [pytest.approx(1)] and found["steepest"] == [pytest.approx(0.25)]
 
 
+def test_a_curve_that_falls_does_not_climb_evenly() -> None:
+    """Its falls were divided by each other, and looked as even as gains."""
+    levels = {32: 9, 64: 7, 128: 5, 256: 3, 512: 1}
+    forced = pd.DataFrame(
+        {"benchmark": "mini-AIME", "budget": limit, "verdict": "correct" if k < n else "wrong"}
+        for limit, n in levels.items()
+        for k in range(10)
+    )
+    found = of_budgets(forced, levels)
+    assert not kept("climb", found["climb"]) and not kept("steepest", found["steepest"])
+
+
+def test_a_property_that_has_no_number_is_not_kept() -> None:
+    """One answer throughout had a rank correlation of 0 with its length."""
+    same = pool([[10, 30]], [[True, False]]).assign(raw="7")
+    assert not kept("tells", [fidelity._tells(same)])
+    assert not kept("overflow", []) and not kept("tells", [0.1, None])
+
+
 def test_the_committed_world_keeps_every_property_but_those_that_are_told() -> None:
     found = read_json(COMMITTED)["measured"]
     assert {name for name in PROPERTIES if not kept(name, found[name])} == MISSED

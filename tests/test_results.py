@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -175,6 +176,18 @@ def test_one_run_is_picked_by_its_setting():
 def test_the_setting_fixed_in_advance_follows_the_profile():
     assert preset(load_profile("laptop")).waits == 2
     assert preset(load_profile("laptop", evaluation__waits=(1, 3))).waits == 3
+
+
+def test_a_difference_of_zero_is_shown(facts):
+    """Its column was left out as if nothing stood there."""
+    assert list(listing([facts.difference(run(), run())])["value"]) == [0.0]
+
+
+def test_runs_without_lengths_have_no_difference_of_lengths(facts):
+    """They had one without a number, of one problem."""
+    bare = replace(run(), thinking_tokens=None)
+    with pytest.raises(RunError, match="runs on b have no lengths"):
+        facts.difference(bare, bare, "thinking_tokens")
 
 
 def test_settings_read_as_people_write_them(facts):
