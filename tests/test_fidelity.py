@@ -58,26 +58,25 @@ def test_a_wrong_sample_is_held_against_right_ones_of_its_own_question() -> None
     assert fidelity._tells(samples) == pytest.approx(1.0)
 
 
-def test_a_climb_is_even_where_no_doubling_has_most_of_the_gain() -> None:
-    levels = {32: 1, 64: 3, 128: 5, 256: 7, 512: 9}
-    forced = pd.DataFrame(
+def forced(levels: dict[int, int]) -> pd.DataFrame:
+    """A record in which so many of ten are right at each budget."""
+    return pd.DataFrame(
         {"benchmark": "mini-AIME", "budget": limit, "verdict": "correct" if k < n else "wrong"}
         for limit, n in levels.items()
         for k in range(10)
     )
-    found = of_budgets(forced, levels)
+
+
+def test_a_climb_is_even_where_no_doubling_has_most_of_the_gain() -> None:
+    levels = {32: 1, 64: 3, 128: 5, 256: 7, 512: 9}
+    found = of_budgets(forced(levels), levels)
     assert found["climb"] == [pytest.approx(1)] and found["steepest"] == [pytest.approx(0.25)]
 
 
 def test_a_curve_that_falls_does_not_climb_evenly() -> None:
     """Its falls were divided by each other, and looked as even as gains."""
     levels = {32: 9, 64: 7, 128: 5, 256: 3, 512: 1}
-    forced = pd.DataFrame(
-        {"benchmark": "mini-AIME", "budget": limit, "verdict": "correct" if k < n else "wrong"}
-        for limit, n in levels.items()
-        for k in range(10)
-    )
-    found = of_budgets(forced, levels)
+    found = of_budgets(forced(levels), levels)
     assert not kept("climb", found["climb"]) and not kept("steepest", found["steepest"])
 
 

@@ -12,6 +12,7 @@ Dynasor, arXiv 2412.20993); here it holds for ignored ends too, and token for to
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -19,6 +20,7 @@ from s1lib.artifacts import RunError
 from s1lib.decoding.forcing import Forcing, Machine
 
 Cell = Forcing
+Part = Sequence[tuple[int, Cell]]  # cells, and their places in the sweep
 NATURAL = Forcing()
 
 
@@ -59,29 +61,27 @@ def trunks(wanted: Sequence[Cell]) -> list[tuple[Forcing, list[int]]]:
         parts.setdefault(cell.protocol == "harness" and cell.waits == 0, []).append(place)
     found = []
     for places in parts.values():
-        part = [wanted[place] for place in places]
-        own = _largest([part[i] for i in _by_string(part)[0]])
-        found.append((replace(own, budget=_largest(part).budget), places))
+        part = [(place, wanted[place]) for place in places]
+        own, *_ = _by_string(part)
+        found.append((replace(_largest(own), budget=_largest(part).budget), places))
     return found
 
 
-def _largest(some: Sequence[Cell]) -> Forcing:
+def _largest(part: Part) -> Forcing:
     """The run that contains those of all cells, if they append one string."""
-    budgets = [cell.budget for cell in some]
+    budgets = [cell.budget for _, cell in part]
     budget = None if None in budgets else max(b for b in budgets if b is not None)
-    return replace(max(some, key=lambda cell: cell.waits), budget=budget)
+    return replace(max((cell for _, cell in part), key=lambda cell: cell.waits), budget=budget)
 
 
-def _by_string(some: Sequence[Cell]) -> list[list[int]]:
-    """Places of the cells of each appended string, the one of most cells first, and with it those
-    that append nothing because they ignore no end."""
-    parts: dict[str, list[int]] = {}
-    for place, cell in enumerate(some):
-        if cell.waits:
-            parts.setdefault(cell.wait, []).append(place)
-    _, *others = sorted(parts.values(), key=len, reverse=True) or [[]]
-    apart = {place for part in others for place in part}
-    return [[place for place in range(len(some)) if place not in apart], *others]
+def _by_string(wanted: Part) -> list[Part]:
+    """The cells of each appended string, the one of most cells first, and with it those that append
+    nothing because they ignore no end."""
+    strings = Counter(cell.wait for _, cell in wanted if cell.waits)
+    first, *others = [string for string, _ in strings.most_common()] or [""]
+    own = [one for one in wanted if not one[1].waits or one[1].wait == first]
+    apart = [[one for one in wanted if one[1].waits and one[1].wait == other] for other in others]
+    return [own, *apart]
 
 
 class Branches:
@@ -90,71 +90,53 @@ class Branches:
     `new` makes the machine of a cell; `wanted` pairs each cell with its place in the sweep.
     """
 
-    def __init__(self, new: Callable[[Cell], Machine], wanted: Sequence[tuple[int, Cell]]) -> None:
-        self._new, self._wanted = new, wanted
-        self._parts = _by_string([cell for _, cell in wanted])
-        self._trunks: list[Machine] = []  # one for each part, the first of which is given
+    def __init__(self, new: Callable[[Cell], Machine], wanted: Part) -> None:
+        self._new = new
+        self.places = [place for place, _ in wanted]
+        self._own, *self._others = _by_string(wanted)
+        self._trunks: list[tuple[Machine, Part]] = []  # of the other strings
         self._machines: dict[int, Machine] = {}
-        self._forks: dict[int, tuple[int, tuple[int, ...]]] = {}  # of each machine, its leaf
-        self._leaves: dict[tuple[int, tuple[int, ...]], tuple[Machine, int]] = {}
-        self._open = 0
+        self._alike: list[tuple[list[Machine], int]] = []  # with one answer, from that sample on
+        self._open = 1
 
     def __len__(self) -> int:
-        return len(self._wanted)
-
-    @property
-    def places(self) -> list[int]:
-        """The places of its cells in the sweep."""
-        return [place for place, _ in self._wanted]
+        return len(self.places)
 
     def __call__(self, trunk: Machine) -> list[Machine]:
         """What is left to decode once a trunk has stopped thinking: its cells' distinct answers,
         each a machine in its answer phase, and after the first trunk all others, which think on."""
-        if self._trunks:
-            (part,) = (i for i, one in enumerate(self._trunks) if one is trunk)
-            found = self._answers(part)
-            self._open += len(found) - 1
-            return found
-        self._trunks = [trunk]
-        found = self._answers(0)
-        for part in range(1, len(self._parts)):
-            other = self._replayed(_largest(self._cells(part)), trunk, parting=True)
-            self._trunks.append(other)
-            found += [other] if other.phase == "thinking" else self._answers(part)
-        self._open = len(found)
+        stopped = [(one, part) for one, part in self._trunks if one is trunk]
+        found: list[Machine] = []
+        if not self._machines:
+            self._trunks = [
+                (self._replayed(_largest(part), trunk, parting=True), part) for part in self._others
+            ]
+            found = [one for one, _ in self._trunks if one.phase == "thinking"]
+            over = [(one, part) for one, part in self._trunks if one.phase != "thinking"]
+            stopped = [(trunk, self._own), *over]
+        found += [answer for one, part in stopped for answer in self._answers(one, part)]
+        self._open += len(found) - 1
         return found
-
-    def stopped(self, machine: Machine) -> bool:
-        """Whether `machine` is a trunk that thinks no more."""
-        trunk = not self._trunks or any(machine is one for one in self._trunks)
-        return trunk and machine.phase != "thinking"
 
     def finish(self) -> list[tuple[int, Machine]]:
         """To be called as each answer is done; after the last one, all cells, completed."""
         self._open -= 1
         if self._open:
             return []
-        for place, machine in self._machines.items():
-            leaf, start = self._leaves[self._forks[place]]
-            if machine is not leaf:
+        for (leaf, *others), start in self._alike:
+            for machine in others:
                 for token in leaf.sampled[start:]:
                     machine.push(token)
-        return [(self._wanted[i][0], self._machines[i]) for i in range(len(self._wanted))]
+        return [(place, self._machines[place]) for place in self.places]
 
-    def _cells(self, part: int) -> list[Cell]:
-        return [self._wanted[i][1] for i in self._parts[part]]
-
-    def _answers(self, part: int) -> list[Machine]:
-        """The distinct answers of the cells of a part, whose trunk has stopped thinking."""
-        found = []
-        for i in self._parts[part]:
-            machine = self._replayed(self._wanted[i][1], self._trunks[part])
-            fork = part, tuple(machine.ids)
-            if fork not in self._leaves:
-                self._leaves[fork] = machine, len(machine.sampled)
-                found.append(machine)
-            self._machines[i], self._forks[i] = machine, fork
-        return found
+    def _answers(self, trunk: Machine, part: Part) -> list[Machine]:
+        """The distinct answers of the cells of a trunk that has stopped thinking."""
+        alike: dict[tuple[int, ...], list[Machine]] = {}
+        for place, cell in part:
+            machine = self._machines[place] = self._replayed(cell, trunk)
+            alike.setdefault(tuple(machine.ids), []).append(machine)
+        self._alike += [(same, len(same[0].sampled)) for same in alike.values()]
+        return [same[0] for same in alike.values()]
 
     def _replayed(self, cell: Cell, trunk: Machine, parting: bool = False) -> Machine:
         machine = self._new(cell)

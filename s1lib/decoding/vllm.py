@@ -87,28 +87,29 @@ class VllmDecoder(Decoder):
     def run(self, jobs: list[Job], sampling: Sampling) -> Iterator[Done]:
         if self._engine is None:
             self._start()
-        running: dict[str, Done] = {}
+        running: dict[str, tuple[Job, Machine, bool]] = {}
         for job in jobs:
             one_id_stops(job.machine)
             job.machine.start()
-        coming = [(job, job.machine) for job in jobs]
+        coming = [(job, job.machine, True) for job in jobs]  # and whether it was thinking
         try:
             while coming or running:
-                for job, machine in coming:
+                for job, machine, thinking in coming:
                     following = [machine]
-                    if job.branches and job.branches.stopped(machine):
+                    if job.branches and thinking and machine.phase != "thinking":
                         following = job.branches(machine)
                     for one in following:
                         if one.phase == "done":
                             yield job, one
                         else:
-                            running[self._ask(job, one, sampling)] = job, one
+                            asked = self._ask(job, one, sampling)
+                            running[asked] = job, one, one.phase == "thinking"
                 coming = []
                 for output in self._engine.step() if running else ():
                     if output.finished:
-                        job, machine = running.pop(output.request_id)
+                        job, machine, thinking = running.pop(output.request_id)
                         self.paid += take(machine, output.outputs[0].token_ids)
-                        coming.append((job, machine))
+                        coming.append((job, machine, thinking))
         finally:  # whoever stops reading leaves nothing in the engine
             if running and self._engine is not None:
                 self._engine.abort_request(list(running))
