@@ -80,6 +80,21 @@ def test_streams_keep_their_order_and_outputs_between_them():
     assert shown == ["a\nb", "4", "c"]
 
 
+def test_lines_on_both_sides_of_a_bar_stay_lines():
+    """The bar goes; "not 161,548" and "24 of 24 identical" became "not 161,54824 of 24"."""
+    outputs = [
+        {"output_type": "stream", "name": "stdout", "text": "not 161,548\n"},
+        {"output_type": "stream", "name": "stderr", "text": "\r  50%|#    | 1/2\r"},
+        {"output_type": "stream", "name": "stdout", "text": "24 of 24 identical\n"},
+    ]
+    notebook = {
+        "metadata": {},
+        "cells": [{"cell_type": "code", "metadata": {}, "outputs": outputs}],
+    }
+    (shown,) = clean(notebook)["cells"][0]["outputs"]
+    assert shown["text"] == "not 161,548\n24 of 24 identical"
+
+
 def test_new_prose_reaches_the_executed_notebook_and_its_outputs_stay(executed, tmp_path):
     notebook(tmp_path / "source.ipynb", FIRST, prose="Better words.")
     refresh(tmp_path / "source.ipynb", executed)

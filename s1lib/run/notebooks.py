@@ -55,8 +55,8 @@ def clean(notebook: Notebook) -> Notebook:
         if not tags(cell):
             cell["metadata"].pop("tags", None)
         if cell["cell_type"] == "code":
-            shown = (_as_shown(output) for output in _joined(cell["outputs"]))
-            cell["outputs"] = [output for output in shown if output]
+            shown = [_as_shown(output) for output in _joined(cell["outputs"])]
+            cell["outputs"] = _joined([output for output in shown if output], "\n")
     return notebook
 
 
@@ -65,7 +65,7 @@ def plain(text: str) -> str:
     return _ESCAPE.sub("", text)
 
 
-def _joined(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _joined(outputs: list[dict[str, Any]], between: str = "") -> list[dict[str, Any]]:
     """Outputs with the pieces of a stream put together."""
     found: list[dict[str, Any]] = []
     for output in outputs:
@@ -74,7 +74,7 @@ def _joined(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
             continue
         text = "".join(output["text"])
         if found and found[-1].get("name") == output["name"]:
-            found[-1]["text"] += text
+            found[-1]["text"] += between + text
         else:
             found.append({**output, "text": text})
     return found
